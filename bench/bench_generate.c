@@ -44,7 +44,7 @@ static atm_param_data random_param(atm_param_source *self, const char *name, int
 
 static void build_unet(atm_plan *p)
 {
-    atm_unet_config c = atm_unet_audioldm2;
+    atm_unet_config c = atm_unet_config_audioldm2();
     atm_unet_inputs in = {
         .sample = atm_input(p, "sample", 0, ATM_DIMS(1, LATENT_T, LATENT_F, c.in_channels)),
         .timestep = atm_input(p, "timestep", ATM_INPUT_STATIC, ATM_DIMS(200)),
@@ -57,14 +57,14 @@ static void build_unet(atm_plan *p)
 
 static void build_vae(atm_plan *p)
 {
-    atm_vae_config c = atm_vae_audioldm2;
+    atm_vae_config c = atm_vae_config_audioldm2();
     atm_tensor z = atm_input(p, "latents", 0, ATM_DIMS(1, LATENT_T, LATENT_F, c.latent_channels));
     atm_output(p, "mel", atm_vae_decode(p, &c, z));
 }
 
 static void build_vocoder(atm_plan *p)
 {
-    atm_hifigan_config c = atm_hifigan_audioldm2;
+    atm_hifigan_config c = atm_hifigan_config_audioldm2();
     atm_output(p, "waveform", atm_hifigan(p, &c, atm_input(p, "mel", 0, ATM_DIMS(1, FRAMES, MEL))));
 }
 

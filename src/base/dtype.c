@@ -36,6 +36,7 @@ uint16_t atm_f32_to_f16(float x)
     float a = fabsf(x);
     if (a != a) return (uint16_t)(sign | 0x7e00u);
     if (a >= 65520.0f) return (uint16_t)(sign | 0x7c00u);         /* rounds to infinity */
+    if (a == 0) return sign;                                      /* frexp says 2^0 */
     int exponent = 0;
     frexpf(a, &exponent);                                         /* a = f * 2^exponent, f in [.5, 1) */
     int unit = (exponent < -13 ? -13 : exponent) - 11;            /* weight of the last bit */

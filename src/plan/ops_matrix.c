@@ -188,7 +188,8 @@ atm_tensor atm_reduce_rows(atm_plan *p, atm_tensor x, int groups)
 void rule_reduce_rows(atm_plan *p, const atm_op_args *args, atm_tensor dy)
 {
     const atm_reduce_rows_args *a = &args->reduce_rows;
-    int groups = a->y.dim[0], rows = (int)(atm_rows(a->x) / (size_t)groups);
-    dy = atm_reshape(p, dy, 4, (int[]){ groups, 1, 1, a->y.dim[1] });
+    int c = atm_last_dim(a->x), groups = (int)(atm_count(a->y) / (size_t)c);
+    int rows = (int)(atm_rows(a->x) / (size_t)groups);
+    dy = atm_reshape(p, dy, 4, (int[]){ groups, 1, 1, c });
     plan_accumulate(p, a->x, atm_upsample(p, dy, rows, 1));
 }

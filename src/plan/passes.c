@@ -40,10 +40,28 @@ atm_status plan_remove_dead_steps(atm_plan *p)
 
 static bool step_varies(const atm_plan *p, const atm_step *s)
 {
-    if (s->op == ATM_OP_copy) return true;
     for (int k = 0; k < atm_op_table[s->op].n_in; k++)
         if (p->value[s->args.t[k].id].varies) return true;
     return false;
+}
+
+static void mark_what_varies(atm_plan *p)
+{
+    for (int i = 0; i < p->n_steps; i++) {
+        const atm_step *s = &p->step[i];
+        bool varies = step_varies(p, s);
+        for (int k = atm_op_table[s->op].n_in; k < plan_n_tensors(s->op); k++)
+            if (s->args.t[k].id) p->value[s->args.t[k].id].varies |= varies;
+    }
+}
+
+/* State changes when all else is done: a step that reads it and was appended
+ * after the assignment still means the value of this run. */
+typedef enum { IN_PROLOGUE, IN_RUN, AT_THE_END, N_PLACES } step_place;
+
+static step_place place_of(const atm_plan *p, const atm_step *s)
+{
+    return s->op == ATM_OP_copy ? AT_THE_END : step_varies(p, s) ? IN_RUN : IN_PROLOGUE;
 }
 
 /* Steps that depend on nothing that varies move to the front, in order: the
@@ -51,19 +69,17 @@ static bool step_varies(const atm_plan *p, const atm_step *s)
  * time-embedding projections of all sampler steps. */
 atm_status plan_hoist(atm_plan *p)
 {
-    atm_step *main_steps = malloc((size_t)(p->n_steps + 1) * sizeof *main_steps);
-    if (!main_steps) return atm_fail(ATM_E_MEMORY, "no memory to order a plan");
-    int n_main = 0;
-    p->n_prologue = 0;
-    for (int i = 0; i < p->n_steps; i++) {
-        atm_step s = p->step[i];
-        bool varies = step_varies(p, &s);
-        if (varies) main_steps[n_main++] = s;
-        else p->step[p->n_prologue++] = s;
-        for (int k = atm_op_table[s.op].n_in; k < plan_n_tensors(s.op); k++)
-            if (s.args.t[k].id) p->value[s.args.t[k].id].varies |= varies;
+    size_t bytes = (size_t)p->n_steps * sizeof *p->step;
+    atm_step *as_built = malloc(bytes + 1);
+    if (!as_built) return atm_fail(ATM_E_MEMORY, "no memory to order a plan");
+    if (bytes) memcpy(as_built, p->step, bytes);
+    mark_what_varies(p);
+    int n = 0;
+    for (int place = 0; place < N_PLACES; place++) {
+        for (int i = 0; i < p->n_steps; i++)
+            if ((int)place_of(p, &as_built[i]) == place) p->step[n++] = as_built[i];
+        if (place == IN_PROLOGUE) p->n_prologue = n;
     }
-    memcpy(p->step + p->n_prologue, main_steps, (size_t)n_main * sizeof *main_steps);
-    free(main_steps);
+    free(as_built);
     return ATM_OK;
 }

@@ -132,49 +132,58 @@ atm_status atm_plan_run(atm_plan *p)
 
 /* ------------------------------------------------------------------ copies */
 
-static atm_status host_copy(atm_plan *p, atm_tensor t, atm_value **out)
+/* NULL when the finished plan does not hold t between runs: a result that is no
+ * output has lent its memory to others. */
+static atm_value *held(atm_plan *p, atm_tensor t)
 {
-    if (!p->finished || !t.id || !p->value[t.id].t.data)
-        return atm_fail(ATM_E_BUG, "a tensor is read or written that the finished plan does not hold");
-    *out = &p->value[t.id];
-    return ATM_OK;
+    atm_value *v = &p->value[t.id];
+    return p->finished && t.id && v->t.data && (v->kind != VALUE_RESULT || v->keep) ? v : NULL;
 }
 
-static void wrote(atm_plan *p, const atm_value *v)
+static atm_status for_reading(atm_plan *p, atm_tensor t, const atm_value **out)
 {
-    if (!v->varies) p->prologue_done = false;
+    *out = held(p, t);
+    return *out ? ATM_OK : atm_fail(ATM_E_BUG, "read of a tensor that is no input or output of a finished plan");
+}
+
+/* Only inputs: weights belong to their source, and may lie in a read-only file. */
+static atm_status for_writing(atm_plan *p, atm_tensor t, const atm_value **out)
+{
+    *out = held(p, t);
+    if (!*out || (*out)->kind != VALUE_INPUT)
+        return atm_fail(ATM_E_BUG, "write to a tensor that is no input of a finished plan");
+    if (!(*out)->varies) p->prologue_done = false;
+    return ATM_OK;
 }
 
 atm_status atm_plan_write(atm_plan *p, atm_tensor t, const void *host)
 {
-    atm_value *v;
-    TRY_RETURN(host_copy(p, t, &v));
+    const atm_value *v = NULL;
+    TRY_RETURN(for_writing(p, t, &v));
     memcpy(v->t.data, host, v->bytes);
-    wrote(p, v);
     return ATM_OK;
 }
 
 atm_status atm_plan_read(atm_plan *p, atm_tensor t, void *host)
 {
-    atm_value *v;
-    TRY_RETURN(host_copy(p, t, &v));
+    const atm_value *v = NULL;
+    TRY_RETURN(for_reading(p, t, &v));
     memcpy(host, v->t.data, v->bytes);
     return ATM_OK;
 }
 
 atm_status atm_plan_write_f32(atm_plan *p, atm_tensor t, const float *host)
 {
-    atm_value *v;
-    TRY_RETURN(host_copy(p, t, &v));
+    const atm_value *v = NULL;
+    TRY_RETURN(for_writing(p, t, &v));
     atm_convert(v->t.data, v->t.dtype, host, ATM_F32, atm_count(v->t));
-    wrote(p, v);
     return ATM_OK;
 }
 
 atm_status atm_plan_read_f32(atm_plan *p, atm_tensor t, float *host)
 {
-    atm_value *v;
-    TRY_RETURN(host_copy(p, t, &v));
+    const atm_value *v = NULL;
+    TRY_RETURN(for_reading(p, t, &v));
     atm_convert(host, ATM_F32, v->t.data, v->t.dtype, atm_count(v->t));
     return ATM_OK;
 }

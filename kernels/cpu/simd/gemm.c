@@ -1,0 +1,239 @@
+/* gemm.c - matrix products and convolutions: blocking, threads, epilogue.
+ *
+ *     y[row][n] = act(sum over taps t, channels c of  x(row, t)[c] w(n, c, t)  + bias) + residual
+ *
+ * A row is a pixel of a grid; tap t of grid point (a, b) reads input pixel
+ * (a step_h + dy[t], b step_w + dx[t]), zeros outside.  That one form is
+ *     linear            one tap, the grid is the list of rows;
+ *     convolution       a tap for each kernel element;
+ *     transposed conv   one product for each output phase (conv.c), so that no
+ *                       inserted zero is ever multiplied.
+ *
+ * Blocking (BLIS, Van Zee & van de Geijn 2015, with the left operand in place):
+ *     a task is MC = 96 rows x NC columns of y, all of the depth;
+ *     the depth is cut into blocks of KC = 256 elements: a panel of b,
+ *     256 x 16 floats = 16 KB, stays in L1 while all rows of the task pass by;
+ *     those rows, 96 x 256 floats = 96 KB, and the task's part of y stay in L2.
+ * Partial sums of the blocks are added in y itself.
+ *
+ * The cut of the depth depends on taps and channels alone, and a row's sum is
+ * the same chain in any tile: bits do not depend on threads, on the batch, or
+ * on the place in it.  The cut of y into tasks may depend on anything. */
+
+enum { MC = 96, NC = 512, KC = 256, MIN_GATHER = 16, MAX_SEGMENTS = KC / MIN_GATHER };
+_Static_assert(MC % MR == 0, "row groups must fill a task");
+
+typedef struct { int dy, dx; } tap;
+
+/* The left operand: pixels of x [images, in_h, in_w, channels]. */
+typedef struct {
+    const float *x;
+    int images, in_h, in_w, channels;
+    int grid_h, grid_w, step_h, step_w;
+    int n_taps;
+    const tap *taps;
+} pixels;
+
+/* Where grid point (a, b) lies in y: pixel (a step_h + first_h, b step_w + first_w). */
+typedef struct { int h, w, step_h, step_w, first_h, first_w; } placement;
+
+typedef struct {
+    const float *bias, *per_sample, *residual;      /* each may be NULL */
+    float *y, *z;                                   /* not both NULL    */
+    atm_act act;
+    float slope;
+} epilogue;
+
+typedef struct {
+    pixels a;
+    const float *b;                 /* packed: pack.c */
+    int n;
+    placement out;
+    epilogue e;
+} product;
+
+/* A part of the depth: taps [t0, t1) x channels [c0, c0 + len). */
+typedef struct { int t0, t1, c0, len; bool first, last; } depth_block;
+
+typedef struct {                    /* scratch of one thread */
+    const float *image[MC];         /* of each row: its image of x, ... */
+    int row_y[MC], row_x[MC];       /* ... pixel before the tap is added, ... */
+    int sample[MC];
+    size_t out[MC];                 /* ... and offset in y */
+    const float *rows[MC * MAX_SEGMENTS];           /* [group][segment][MR] */
+    float gathered[MC * KC];
+} gemm_scratch;
+
+typedef struct {
+    const product *p;
+    gemm_scratch *scratch;
+    int m, mc, nc, m_tiles;
+} gemm_job;
+
+static const float zero_row[KC];
+
+static size_t gemm_scratch_bytes(const atm_pool *pool)
+{
+    return (size_t)atm_pool_size(pool) * sizeof(gemm_scratch);
+}
+
+/* ------------------------------------------------------------------ the left operand */
+
+static void locate_rows(const product *p, int m0, int m, gemm_scratch *s)
+{
+    const pixels *a = &p->a;
+    const placement *o = &p->out;
+    const size_t image = (size_t)a->in_h * (size_t)a->in_w * (size_t)a->channels;
+    for (int i = 0; i < m; i++) {
+        const int column = (m0 + i) % a->grid_w, line = (m0 + i) / a->grid_w;
+        const int n = line / a->grid_h, row = line % a->grid_h;
+        s->image[i] = a->x + (size_t)n * image;
+        s->row_y[i] = row * a->step_h;
+        s->row_x[i] = column * a->step_w;
+        s->sample[i] = n;
+        const size_t y = (size_t)n * (size_t)o->h + (size_t)(row * o->step_h + o->first_h);
+        s->out[i] = (y * (size_t)o->w + (size_t)(column * o->step_w + o->first_w)) * (size_t)p->n;
+    }
+}
+
+/* The channels of row i under tap t, or zeros. */
+static const float *tap_pixel(const pixels *a, const gemm_scratch *s, int i, tap t, int c0)
+{
+    const int y = s->row_y[i] + t.dy, x = s->row_x[i] + t.dx;
+    if ((unsigned)y >= (unsigned)a->in_h || (unsigned)x >= (unsigned)a->in_w) return zero_row;
+    return s->image[i] + ((size_t)y * (size_t)a->in_w + (size_t)x) * (size_t)a->channels + c0;
+}
+
+/* Rows beyond the last repeat it: they are computed with no harm, never stored. */
+static void point_rows(const pixels *a, const depth_block *d, int m, gemm_scratch *s)
+{
+    const float **out = s->rows;
+    for (int i0 = 0; i0 < m; i0 += MR)
+        for (int t = d->t0; t < d->t1; t++)
+            for (int i = i0; i < i0 + MR; i++)
+                *out++ = tap_pixel(a, s, i < m ? i : m - 1, a->taps[t], d->c0);
+}
+
+/* With few channels (an image's 1 or 3, a latent's 8) segments would be too
+ * short: collect all taps of a row into one. */
+static void gather_rows(const pixels *a, const depth_block *d, int m, gemm_scratch *s)
+{
+    const size_t bytes = (size_t)a->channels * sizeof(float);
+    for (int i = 0; i < m; i++) {
+        float *to = s->gathered + (size_t)i * KC;
+        for (int t = d->t0; t < d->t1; t++, to += a->channels)
+            memcpy(to, tap_pixel(a, s, i, a->taps[t], 0), bytes);
+    }
+    for (int i = 0; i < MC; i++) s->rows[i] = s->gathered + (size_t)(i < m ? i : m - 1) * KC;
+}
+
+static bool must_gather(const pixels *a) { return a->channels < MIN_GATHER && a->n_taps > 1; }
+
+/* ------------------------------------------------------------------ the epilogue */
+
+typedef struct { const product *p; bool first, last; } store_args;
+
+INLINE vf finish(const epilogue *e, vf sum, size_t at, int sample, int j, int n, int count)
+{
+    if (e->bias) sum += v_load_n(e->bias + j, count);
+    if (e->per_sample) sum += v_load_n(e->per_sample + (size_t)sample * (size_t)n + j, count);
+    if (e->z) v_store_n(e->z + at, sum, count);
+    if (e->act != ATM_ACT_NONE) sum = v_act(sum, e->act, e->slope);
+    if (e->residual) sum += v_load_n(e->residual + at, count);
+    return sum;
+}
+
+/* Adds a tile to y (to z when nobody wants y) and finishes it after the last block. */
+static void store_tile(const product *p, const depth_block *d, const gemm_scratch *s, int row, int n_rows,
+                       int n0, const float *tile)
+{
+    float *sums = p->e.y ? p->e.y : p->e.z;
+    for (int i = row; i < row + n_rows; i++, tile += NR) {
+        for (int v = 0; v < NV; v++) {
+            const int j = n0 + v * VL, count = p->n - j;
+            if (count <= 0) break;
+            const size_t at = s->out[i] + (size_t)j;
+            vf sum = v_load(tile + v * VL);
+            if (!d->first) sum += v_load_n(sums + at, count);
+            if (d->last) sum = finish(&p->e, sum, at, s->sample[i], j, p->n, count);
+            if (!d->last || p->e.y) v_store_n(sums + at, sum, count);
+        }
+    }
+}
+
+/* ------------------------------------------------------------------ loops */
+
+static void multiply_block(const product *p, const depth_block *d, gemm_scratch *s, int m, int n0, int n1)
+{
+    const pixels *a = &p->a;
+    const bool gather = must_gather(a);
+    const size_t depth = (size_t)a->n_taps * (size_t)a->channels;
+    if (gather) gather_rows(a, d, m, s);
+    else point_rows(a, d, m, s);
+    micro_args args = { gather ? 1 : d->t1 - d->t0, gather ? (d->t1 - d->t0) * d->len : d->len, NULL, NULL };
+    for (int n = n0; n < n1; n += NR) {
+        _Alignas(64) float tile[MR * NR];
+        args.b = p->b + (size_t)n * depth + ((size_t)d->t0 * (size_t)a->channels + (size_t)d->c0) * NR;
+        args.rows = s->rows;
+        for (int i = 0; i < m; i += MR, args.rows += args.segments * MR) {
+            const int n_rows = m - i < MR ? m - i : MR;
+            micro(n_rows, &args, tile, NR);
+            store_tile(p, d, s, i, n_rows, n, tile);
+        }
+    }
+}
+
+static int ceil_div(int a, int b) { return (a + b - 1) / b; }
+static int min_int(int a, int b) { return a < b ? a : b; }
+
+/* Blocks of about KC, equal in size: whole taps when a tap is short, else parts of one. */
+static void multiply_tile(const product *p, gemm_scratch *s, int m, int n0, int n1)
+{
+    const int taps = p->a.n_taps, channels = p->a.channels;
+    if (taps == 0) {                    /* a phase no kernel element reaches: y = bias */
+        multiply_block(p, &(depth_block){ .first = true, .last = true }, s, m, n0, n1);
+        return;
+    }
+    const int parts = ceil_div(channels, KC), len = ceil_div(channels, parts);
+    const int most = parts > 1 ? 1 : KC / channels, step = ceil_div(taps, ceil_div(taps, most));
+    for (int t = 0; t < taps; t += step) {
+        for (int c = 0; c < channels; c += len) {
+            const int end = min_int(t + step, taps), count = min_int(len, channels - c);
+            const depth_block d = { t, end, c, count, t + c == 0, end == taps && c + count == channels };
+            multiply_block(p, &d, s, m, n0, n1);
+        }
+    }
+}
+
+static void multiply_task(int task, int thread, void *arg)
+{
+    const gemm_job *job = arg;
+    const product *p = job->p;
+    gemm_scratch *s = job->scratch + thread;
+    const int m0 = task % job->m_tiles * job->mc, n0 = task / job->m_tiles * job->nc;
+    const int m = min_int(job->mc, job->m - m0);
+    locate_rows(p, m0, m, s);
+    multiply_tile(p, s, m, n0, min_int(n0 + job->nc, p->n));
+}
+
+/* Large tiles reuse more; small ones keep all threads busy to the end. */
+static void choose_tiles(gemm_job *job, int n, int threads)
+{
+    const int wanted = threads > 1 ? 6 * threads : 1, smallest_nc = 64, smallest_mc = 24;
+    job->mc = MC;
+    job->nc = NC;
+    while (ceil_div(job->m, job->mc) * ceil_div(n, job->nc) < wanted) {
+        if (job->nc > smallest_nc) job->nc /= 2;
+        else if (job->mc > smallest_mc && job->m > smallest_mc) job->mc /= 2;
+        else break;
+    }
+    job->m_tiles = ceil_div(job->m, job->mc);
+}
+
+/* `scratch`: gemm_scratch_bytes of workspace. */
+static void multiply(const product *p, const atm_run_env *env, void *scratch)
+{
+    gemm_job job = { .p = p, .scratch = scratch, .m = p->a.images * p->a.grid_h * p->a.grid_w };
+    choose_tiles(&job, p->n, atm_pool_size(env->pool));
+    atm_pool_run(env->pool, job.m_tiles * ceil_div(p->n, job.nc), multiply_task, &job);
+}

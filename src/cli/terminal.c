@@ -1,0 +1,159 @@
+/* terminal.c - see terminal.h. */
+#include "cli/terminal.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { BAR_WIDTH = 28 };
+static const double BAR_EVERY = 0.1, LINE_EVERY = 5.0;     /* seconds */
+
+static struct {
+    bool tty, colour, json, quiet;
+    atm_log_level least;
+    bool bar_shown;
+    double started, last;
+} terminal;
+
+double cli_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+const char *cli_bytes_text(double bytes)
+{
+    static char text[4][32];
+    static int next;
+    static const char *const unit[] = { "B", "kB", "MB", "GB", "TB" };
+    int u = 0;
+    for (; bytes >= 999.5 && u < 4; u++) bytes /= 1000;
+    char *out = text[next++ % 4];
+    snprintf(out, sizeof text[0], bytes < 10 && u > 0 ? "%.1f %s" : "%.0f %s", bytes, unit[u]);
+    return out;
+}
+
+/* ------------------------------------------------------------------ log */
+
+static void wipe_bar(void)
+{
+    if (terminal.bar_shown) fputs("\r\033[K", stderr);
+    terminal.bar_shown = false;
+}
+
+static void print_json(json_t *object)
+{
+    char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
+    if (text) fprintf(stderr, "%s\n", text);
+    free(text);
+    json_decref(object);
+}
+
+static double wall_clock(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (double)t.tv_sec + 1e-3 * (double)(t.tv_nsec / 1000000);
+}
+
+static void print_line(atm_log_level level, const char *text)
+{
+    static const struct { const char *name, *prefix, *colour; } look[] = {
+        { "debug",   "",          "\033[2m"    },
+        { "info",    "",          ""           },
+        { "warning", "warning: ", "\033[1;33m" },
+        { "error",   "error: ",   "\033[1;31m" }
+    };
+    wipe_bar();
+    if (terminal.json)
+        print_json(json_pack("{s:f, s:s, s:s%}", "time", wall_clock(), "level", look[level].name,
+                             "text", text, strlen(text)));
+    else if (terminal.colour)
+        fprintf(stderr, "arttomus: %s%s%s%s\n", look[level].colour, look[level].prefix,
+                level < ATM_LOG_WARNING ? "" : "\033[0m", text);
+    else
+        fprintf(stderr, "arttomus: %s%s\n", look[level].prefix, text);
+    if (terminal.colour && level == ATM_LOG_DEBUG) fputs("\033[0m", stderr);
+}
+
+static void on_log(atm_log_level level, const char *text, void *user)
+{
+    (void)user;
+    if (level >= terminal.least) print_line(level, text);
+}
+
+void cli_print_error(const char *text) { print_line(ATM_LOG_ERROR, text); }
+
+void cli_terminal_init(const cli_common *common)
+{
+    const char *term = getenv("TERM"), *no_colour = getenv("NO_COLOR");
+    terminal.json = common->log_format && !strcmp(common->log_format, "json");
+    terminal.tty = isatty(STDERR_FILENO) && term && strcmp(term, "dumb") && !terminal.json;
+    terminal.colour = terminal.tty && !(no_colour && *no_colour);
+    terminal.quiet = common->quiet;
+    terminal.least = common->verbose ? ATM_LOG_DEBUG : common->quiet ? ATM_LOG_WARNING : ATM_LOG_INFO;
+    atm_log_to(on_log, NULL);
+}
+
+/* ------------------------------------------------------------------ progress */
+
+void cli_progress_begin(void)
+{
+    terminal.started = cli_seconds();
+    terminal.last = terminal.started - (terminal.tty ? BAR_EVERY : 0);
+}
+
+static const char *clock_text(double seconds, char text[16])
+{
+    const int s = (int)fmin(fmax(seconds, 0), 359999);
+    if (s < 3600) snprintf(text, 16, "%d:%02d", s / 60, s % 60);
+    else snprintf(text, 16, "%d:%02d:%02d", s / 3600, s / 60 % 60, s % 60);
+    return text;
+}
+
+static void draw_bar(const char *label, double fraction, const atm_progress *p, double left)
+{
+    char bar[BAR_WIDTH + 1], eta[16];
+    const int full = (int)(fraction * BAR_WIDTH);
+    memset(bar, '.', BAR_WIDTH);
+    memset(bar, '#', (size_t)full);
+    bar[BAR_WIDTH] = '\0';
+    fprintf(stderr, "\r\033[K%.40s [%s] %3.0f %%  %s %d/%d  %s left", label, bar, 100 * fraction, p->stage,
+            p->step, p->n_steps, fraction > 0 ? clock_text(left, eta) : "-:--");
+    fflush(stderr);
+    terminal.bar_shown = true;
+}
+
+static void print_progress(const char *label, double fraction, const atm_progress *p, double left)
+{
+    char eta[16];
+    if (terminal.json)
+        print_json(json_pack("{s:f, s:s, s:f, s:s, s:i, s:i, s:f}", "time", wall_clock(), "item", label,
+                             "progress", fraction, "stage", p->stage, "step", p->step,
+                             "steps", p->n_steps, "left", left));
+    else
+        fprintf(stderr, "arttomus: %s: %.0f %%, %s %d/%d, %s left\n", label, 100 * fraction, p->stage,
+                p->step, p->n_steps, clock_text(left, eta));
+}
+
+void cli_progress(const char *label, double fraction, const atm_progress *progress)
+{
+    const double now = cli_seconds();
+    if (terminal.quiet || now - terminal.last < (terminal.tty ? BAR_EVERY : LINE_EVERY)) return;
+    terminal.last = now;
+    fraction = fmin(fmax(fraction, 0), 1);
+    const double left = fraction > 0 ? (now - terminal.started) * (1 - fraction) / fraction : 0;
+    if (terminal.tty) draw_bar(label, fraction, progress, left);
+    else print_progress(label, fraction, progress, left);
+}
+
+void cli_progress_end(void)
+{
+    wipe_bar();
+    fflush(stderr);
+}

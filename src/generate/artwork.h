@@ -1,0 +1,11 @@
+/* artwork.h - the caller's array of artworks. */
+#ifndef ATM_GENERATE_ARTWORK_H
+#define ATM_GENERATE_ARTWORK_H
+
+#include "generate/engine.h"
+
+/* Element i of an array whose stride is first->size, which may be an older and
+ * shorter struct than ours. */
+atm_artwork engine_artwork_at(const atm_artwork *first, int i);
+
+#endif

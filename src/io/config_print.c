@@ -1,0 +1,118 @@
+/* config_print.c - a resolved configuration back as YAML. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/config.h"
+#include "io/yaml.h"
+
+static void print_int(FILE *out, const atm_config_field *field, const void *in)
+{
+    (void)field;
+    fprintf(out, "%d", *(const int *)in);
+}
+
+static void print_int64(FILE *out, const atm_config_field *field, const void *in)
+{
+    (void)field;
+    fprintf(out, "%lld", (long long)*(const int64_t *)in);
+}
+
+static void print_double(FILE *out, const atm_config_field *field, const void *in)
+{
+    char text[ATM_YAML_DOUBLE_TEXT];
+    (void)field;
+    atm_yaml_print_double(text, *(const double *)in);
+    fputs(text, out);
+}
+
+static void print_bool(FILE *out, const atm_config_field *field, const void *in)
+{
+    (void)field;
+    fputs(*(const bool *)in ? "true" : "false", out);
+}
+
+/* Double quotes: the one style of YAML that can hold any character. */
+static void print_text(FILE *out, const atm_config_field *field, const void *in)
+{
+    (void)field;
+    fputc('"', out);
+    for (const char *p = in; *p; p++) {
+        if ((unsigned char)*p < 0x20 || *p == 0x7f) fprintf(out, "\\x%02x", (unsigned)*p);
+        else fprintf(out, *p == '"' || *p == '\\' ? "\\%c" : "%c", *p);
+    }
+    fputc('"', out);
+}
+
+static void print_enum(FILE *out, const atm_config_field *field, const void *in)
+{
+    fputs(field->names[*(const int *)in], out);
+}
+
+static void print_ints(FILE *out, const atm_config_field *field, const void *in)
+{
+    const atm_int_list *list = in;
+    (void)field;
+    fputc('[', out);
+    for (int i = 0; i < list->n; i++) fprintf(out, i ? ", %d" : "%d", list->v[i]);
+    fputc(']', out);
+}
+
+static void print_table(FILE *out, const atm_config_field *field, const void *in)
+{
+    const atm_int_table *table = in;
+    fputc('[', out);
+    for (int i = 0; i < table->n; i++) {
+        if (i) fputs(", ", out);
+        print_ints(out, field, &table->row[i]);
+    }
+    fputc(']', out);
+}
+
+static void (*const print[])(FILE *out, const atm_config_field *field, const void *in) = {
+    [ATM_CONFIG_TYPE_INT]    = print_int,    [ATM_CONFIG_TYPE_INT64] = print_int64,
+    [ATM_CONFIG_TYPE_DOUBLE] = print_double, [ATM_CONFIG_TYPE_BOOL]  = print_bool,
+    [ATM_CONFIG_TYPE_TEXT]   = print_text,   [ATM_CONFIG_TYPE_ENUM]  = print_enum,
+    [ATM_CONFIG_TYPE_INTS]   = print_ints,   [ATM_CONFIG_TYPE_TABLE] = print_table,
+};
+
+/* Length of the groups, "a.b." of "a.b.c", that both keys begin with. */
+static size_t common_groups(const char *a, const char *b)
+{
+    size_t common = 0;
+    for (size_t i = 0; a[i] && a[i] == b[i]; i++)
+        if (a[i] == '.') common = i + 1;
+    return common;
+}
+
+/* The lines of the groups that `key` opens, and the indented last word. */
+static void print_key(FILE *out, const char *before, const char *key)
+{
+    size_t common = common_groups(before, key);
+    int depth = 0;
+    for (const char *word = key; ; depth++) {
+        size_t length = strcspn(word, ".");
+        bool last = !word[length], printed = (size_t)(word - key) + length < common;
+        if (!printed) fprintf(out, "%*s%.*s:%s", 2 * depth, "", (int)length, word, last ? " " : "\n");
+        if (last) return;
+        word += length + 1;
+    }
+}
+
+atm_status atm_config_print(const atm_config_field *field, size_t n, const void *in, char **out)
+{
+    size_t bytes;
+    *out = NULL;
+    FILE *stream = open_memstream(out, &bytes);
+    if (!stream) return atm_fail(ATM_E_MEMORY, "no memory to print a configuration");
+    for (size_t i = 0; i < n; i++) {
+        print_key(stream, i ? field[i - 1].key : "", field[i].key);
+        print[field[i].type](stream, &field[i], (const char *)in + field[i].offset);
+        fputc('\n', stream);
+    }
+    bool broken = ferror(stream) != 0;
+    if (fclose(stream) == 0 && !broken) return ATM_OK;
+    free(*out);
+    *out = NULL;
+    return atm_fail(ATM_E_MEMORY, "no memory to print a configuration");
+}

@@ -1,0 +1,35 @@
+/* encoder.h - the pieces of plain transformers, shared by vit.c, clip.c and gpt2.c.
+ *
+ * All three are pre-norm: x += attention(norm x); x += mlp(norm x).  They differ in
+ * names, in the activation, and in how the projections are packed. */
+#ifndef ATM_MODEL_ENCODER_H
+#define ATM_MODEL_ENCODER_H
+
+#include "model/layers.h"
+
+/* [N, L, C] of each. */
+typedef struct { atm_tensor q, k, v; } atm_qkv;
+
+/* packed [N, L, 3 C], in the order q | k | v. */
+atm_qkv atm_nn_split_qkv(atm_plan *p, atm_tensor packed);
+
+/* x + down(act(up(norm x))), x [N, L, C], up: C -> width, down: width -> C. */
+typedef struct {
+    const char *norm, *up, *down;
+    int width;
+    float eps;
+    atm_act act;
+    bool transposed;            /* weights are [in, out] */
+} atm_mlp_options;
+atm_tensor atm_nn_mlp(atm_plan *p, atm_tensor x, atm_mlp_options o);
+
+/* What a vision transformer begins with: pixels [N, 3, H, W] cut into patches, each
+ * through the weight [C, 3, k, k] (no bias), row by row; the class token [C elements]
+ * before them; positions [1 + patches, C] added.  Returns [N, 1 + patches, C]. */
+atm_tensor atm_nn_embed_patches(atm_plan *p, atm_tensor pixels, atm_tensor weight, atm_tensor class_token,
+                                atm_tensor positions);
+
+/* x [N, L, C] -> x[:, at] as [N, C]. */
+atm_tensor atm_nn_token(atm_plan *p, atm_tensor x, int at);
+
+#endif
