@@ -10,20 +10,24 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { SPIN = 4000, MAX_THREADS = 1024 };
+enum { SPIN = 4000, MAX_THREADS = 1024, MAX_TASKS = 1 << 30 };
 
+/* `job` holds how many tasks there are (high half) and the next one to hand out
+ * (low half): one fetch-and-add gives a thread a task and tells it whether that
+ * task exists.  A worker that wakes up late finds none and touches nothing else,
+ * so nobody ever waits for a thread that has no task: on a machine with more
+ * runnable threads than cores that wait would be a time slice, for every job. */
 struct atm_pool {
     int n_threads;
     pthread_t *thread;               /* n_threads - 1 workers */
-    atm_task task;
+    atm_task task;                   /* may be read by whoever holds a task */
     void *arg;
-    int n_tasks;
-    _Alignas(64) atomic_int next;    /* next task to hand out */
+    _Alignas(64) atomic_ullong job;
     _Alignas(64) atomic_uint round;  /* counts jobs; workers wait for it to change */
     atomic_int sleepers;
-    _Alignas(64) atomic_uint busy;   /* workers that have not finished this job */
-    atomic_bool waiting;             /* the caller sleeps on `busy` */
-    bool quit;
+    _Alignas(64) atomic_uint done;   /* finished tasks of this job */
+    atomic_bool waiting;             /* the caller sleeps on `done` */
+    atomic_bool quit;
 };
 
 typedef struct { atm_pool *pool; int index; } worker_args;
@@ -45,14 +49,22 @@ static void cpu_relax(void)
 #endif
 }
 
-static void work(atm_pool *pool, int thread)
+/* Takes tasks until none is left; true: this thread finished the job's last one. */
+static bool work(atm_pool *pool, int thread)
 {
-    int i;
-    while ((i = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed)) < pool->n_tasks)
-        pool->task(i, thread, pool->arg);
+    unsigned finished = 0, n;
+    for (;;) {
+        unsigned long long job = atomic_fetch_add_explicit(&pool->job, 1, memory_order_acquire);
+        unsigned index = (unsigned)job;
+        n = (unsigned)(job >> 32);
+        if (index >= n) break;
+        pool->task((int)index, thread, pool->arg);
+        finished++;
+    }
+    return finished && atomic_fetch_add(&pool->done, finished) + finished == n;
 }
 
-/* Waits until *word differs from `old`: spin, then sleep. */
+/* Waits until the round is not `old` any more: spin, then sleep. */
 static void wait_for_round(atm_pool *pool, unsigned old)
 {
     for (int i = 0; i < SPIN; i++) {
@@ -69,12 +81,11 @@ static void *worker(void *p)
     worker_args args = *(worker_args *)p;
     atm_pool *pool = args.pool;
     free(p);
-    for (unsigned seen = 0;; seen++) {
+    for (unsigned seen = 0;;) {
         wait_for_round(pool, seen);
-        if (pool->quit) return NULL;
-        work(pool, args.index);
-        if (atomic_fetch_sub(&pool->busy, 1) == 1 && atomic_load(&pool->waiting))
-            futex_wake(&pool->busy);
+        seen = atomic_load(&pool->round);
+        if (atomic_load(&pool->quit)) return NULL;
+        if (work(pool, args.index) && atomic_load(&pool->waiting)) futex_wake(&pool->done);
     }
 }
 
@@ -84,31 +95,34 @@ static void start_round(atm_pool *pool)
     if (atomic_load(&pool->sleepers)) futex_wake(&pool->round);
 }
 
-static void wait_for_workers(atm_pool *pool)
+static void wait_for_tasks(atm_pool *pool, unsigned n)
 {
     for (int i = 0; i < SPIN; i++) {
-        if (!atomic_load_explicit(&pool->busy, memory_order_acquire)) return;
+        if (atomic_load_explicit(&pool->done, memory_order_acquire) == n) return;
         cpu_relax();
     }
     atomic_store(&pool->waiting, true);
-    for (unsigned busy; (busy = atomic_load(&pool->busy)) != 0; ) futex_wait(&pool->busy, busy);
+    for (unsigned done; (done = atomic_load(&pool->done)) != n; ) futex_wait(&pool->done, done);
     atomic_store(&pool->waiting, false);
+}
+
+static void run_serially(int n, atm_task task, void *arg)
+{
+    for (int i = 0; i < n; i++) task(i, 0, arg);
 }
 
 void atm_pool_run(atm_pool *pool, int n, atm_task task, void *arg)
 {
-    if (!pool || pool->n_threads == 1 || n == 1) {
-        for (int i = 0; i < n; i++) task(i, 0, arg);
+    if (!pool || pool->n_threads == 1 || n <= 1 || n > MAX_TASKS) {
+        run_serially(n, task, arg);
         return;
     }
     pool->task = task;
     pool->arg = arg;
-    pool->n_tasks = n;
-    atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
-    atomic_store_explicit(&pool->busy, (unsigned)pool->n_threads - 1, memory_order_relaxed);
+    atomic_store(&pool->done, 0);
+    atomic_store(&pool->job, (unsigned long long)n << 32);      /* releases task and arg */
     start_round(pool);
-    work(pool, 0);
-    wait_for_workers(pool);
+    if (!work(pool, 0)) wait_for_tasks(pool, (unsigned)n);
 }
 
 int atm_cpu_count(void)
@@ -151,7 +165,7 @@ atm_status atm_pool_create(int threads, atm_pool **out)
 void atm_pool_destroy(atm_pool *pool)
 {
     if (!pool) return;
-    pool->quit = true;
+    atomic_store(&pool->quit, true);
     start_round(pool);
     for (int i = 0; i < pool->n_threads - 1; i++) pthread_join(pool->thread[i], NULL);
     free(pool->thread);
