@@ -23,7 +23,7 @@ typedef struct {
     double seconds;
 } bench;
 
-static void run_instance(void *instance) { op_instance_run(instance); }
+static void run_instance(void *instance) { op_instance_compute(instance); }
 
 typedef struct { const rival *r; rival_problem *p; } rival_run;
 static void run_rival(void *x) { ((rival_run *)x)->r->run(((rival_run *)x)->p); }

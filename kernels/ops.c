@@ -16,6 +16,9 @@ static double conv_macs(atm_tensor image, atm_tensor w)
     return (double)atm_rows(image) * (double)atm_count(w);
 }
 
+/* Recomputed for the backward pass, a convolution may have z alone. */
+static atm_tensor conv2d_result(const atm_conv2d_args *a) { return atm_present(a->y) ? a->y : a->z; }
+
 /* Products of one attention matrix [Lq, C] x [C, Lk], over the batch. */
 static double attention_macs(atm_tensor q, atm_tensor k)
 {
@@ -27,7 +30,7 @@ double atm_op_flops(atm_op op, const atm_op_args *a)
     switch (op) {
     case ATM_OP_linear:           return 2 * (double)atm_rows(a->linear.x) * (double)atm_count(a->linear.w);
     case ATM_OP_linear_dw:        return 2 * (double)atm_rows(a->linear_dw.x) * (double)atm_count(a->linear_dw.dw);
-    case ATM_OP_conv2d:           return 2 * conv_macs(a->conv2d.y, a->conv2d.w);
+    case ATM_OP_conv2d:           return 2 * conv_macs(conv2d_result(&a->conv2d), a->conv2d.w);
     case ATM_OP_conv_transpose2d: return 2 * conv_macs(a->conv_transpose2d.x, a->conv_transpose2d.w);
     case ATM_OP_conv2d_dw:        return 2 * conv_macs(a->conv2d_dw.dy, a->conv2d_dw.dw);
     case ATM_OP_attention:        return 2 * 2 * attention_macs(a->attention.q, a->attention.k);

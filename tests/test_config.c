@@ -217,6 +217,19 @@ static void refuses_what_does_not_fit(void **state)
     }
 }
 
+static void refuses_a_long_text(void **state)
+{
+    (void)state;
+    char yaml[ATM_CONFIG_TEXT_MAX + 10] = "name: ";
+    config c;
+    memset(yaml + 6, 'x', ATM_CONFIG_TEXT_MAX);
+    assert_int_equal(parse(yaml, &c), ATM_E_CONFIG);
+    assert_non_null(strstr(atm_error(), "a text below 512 bytes"));
+    yaml[6 + ATM_CONFIG_TEXT_MAX - 1] = '\0';
+    assert_int_equal(parse(yaml, &c), ATM_OK);
+    assert_int_equal(strlen(c.name), ATM_CONFIG_TEXT_MAX - 1);
+}
+
 static void survives_deep_nesting_and_size(void **state)
 {
     (void)state;
@@ -294,6 +307,7 @@ int main(void)
         cmocka_unit_test(prints_doubles_exactly),
         cmocka_unit_test(overrides),
         cmocka_unit_test(refuses_what_does_not_fit),
+        cmocka_unit_test(refuses_a_long_text),
         cmocka_unit_test(survives_deep_nesting_and_size),
         cmocka_unit_test(survives_mutants),
         cmocka_unit_test(loads_files),

@@ -348,6 +348,13 @@ static void refuses_to_write_what_it_would_not_read(void **state)
     assert_int_equal(atm_safetensors_write(path, &negative, 1, NULL, 0), ATM_E_BUG);
     assert_int_equal(atm_safetensors_write(path, &huge, 1, NULL, 0), ATM_E_BUG);
     assert_int_equal(atm_safetensors_write(path, &not_utf8, 1, NULL, 0), ATM_E_BUG);
+    char *long_name = malloc(ATM_SAFETENSORS_MAX_HEADER);
+    assert_non_null(long_name);
+    memset(long_name, 'x', ATM_SAFETENSORS_MAX_HEADER);
+    long_name[ATM_SAFETENSORS_MAX_HEADER - 1] = '\0';
+    const atm_file_tensor above_the_limit = { long_name, ATM_U8, 1, { 1 }, pattern, 1 };
+    assert_int_equal(atm_safetensors_write(path, &above_the_limit, 1, NULL, 0), ATM_E_BUG);
+    free(long_name);
     assert_int_equal(scratch_count(), 0);
 }
 

@@ -392,6 +392,7 @@ static void refuses_bad_states(void **state)
         { P(TENSOR_OF(FLOAT2, "K\x00" BIG "K\x02\x86K\x00K\x00\x86")), "expanded" },
         { P(TENSOR_OF(FLOAT2, "K\x00" BIG BIG "\x86K\x00K\x00\x86")), "outside its storage" },
         { P(TENSOR_OF(FLOAT2, "K\x00" BIG "\x85" BIG "\x85")), "outside its storage" },
+        { P(HEAD FLOAT2 VIEW2 "\x89N}U\x04" "conj\x88stRs."), "lazy negative or conjugate" },
         { P(TENSOR_OF("K\x01tQ", VIEW2)), "no storage" },
         { P(TENSOR_OF("0K\x01", VIEW2)), "without storage" },
         { P("\x80\x02]."), "no dict" },
@@ -428,6 +429,65 @@ static void wants_one_stored_little_endian_state(void **state)
         if (!strstr(atm_error(), c[i].says)) fail_msg("\"%s\" does not say \"%s\"", atm_error(), c[i].says);
         atm_tensor_set_free(&set);
         bytes_free(&b);
+    }
+}
+
+/* ------------------------------------------------- hostile files before 1.6 */
+
+#define MAGIC "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
+#define VERSION "\x80\x02M\xe9\x03."
+#define LITTLE "\x80\x02}U\x0dlittle_endian\x88s."
+#define PREAMBLE MAGIC VERSION LITTLE
+#define KEYS "\x80\x02]U\x01" "0a."
+/* numel, then 1 2 3 4 */
+#define DATA4 "\x04\0\0\0\0\0\0\0" "\0\0\x80\x3f" "\0\0\0\x40" "\0\0\x40\x40" "\0\0\x80\x40"
+#define FLOAT4(view) "U\x07storage" "ctorch\nFloatStorage\nU\x01" "0U\x03" "cpuK\x04" view "tQ"
+#define PIECE(offset, numel) "U\x01v" offset numel "\x87"
+
+static void reads_views_of_storages(void **state)
+{
+    (void)state;
+    static const char file[] = PREAMBLE
+        TENSOR_OF(FLOAT4(PIECE("K\x01", "K\x03")), "K\x01K\x02\x85K\x01\x85") KEYS DATA4;
+    atm_tensor_set set = { 0 };
+    if (atm_torch_legacy_parse(file, sizeof file - 1, &set) != ATM_OK) fail_msg("%s", atm_error());
+    assert_int_equal(atm_tensor_set_seal(&set), ATM_OK);
+    assert_int_equal(set.n, 1);
+    assert_true(((const float *)set.tensor[0].data)[0] == 3 && ((const float *)set.tensor[0].data)[1] == 4);
+    atm_tensor_set_free(&set);
+}
+
+static void refuses_bad_legacy_files(void **state)
+{
+    (void)state;
+#define GOOD TENSOR_OF(FLOAT4("N"), VIEW2)
+#define VIEWED(piece) PREAMBLE TENSOR_OF(FLOAT4(piece), VIEW2) KEYS DATA4
+    static const struct { const char *p; size_t n; const char *says; } c[] = {
+        { P(PREAMBLE GOOD KEYS DATA4), NULL },
+        { P("\x80\x02K\x01."), "not of torch.save()" },
+        { P(MAGIC "\x80\x02K\x07."), "version" },
+        { P(MAGIC VERSION "\x80\x02}U\x0dlittle_endian\x89s."), "not little-endian" },
+        { P(MAGIC VERSION "\x80\x02]."), "not little-endian" },
+        { P(PREAMBLE GOOD "\x80\x02}." DATA4), "no list of storages" },
+        { P(PREAMBLE GOOD "\x80\x02]K\x01" "a." DATA4), "lists a storage" },
+        { P(PREAMBLE GOOD "\x80\x02]U\x01xa." DATA4), "lists a storage" },
+        { P(PREAMBLE GOOD "\x80\x02](U\x01" "0U\x01" "0e." DATA4), "lists a storage" },
+        { P(PREAMBLE GOOD "\x80\x02]."), "a storage is missing" },
+        { P(PREAMBLE GOOD KEYS "\x05\0\0\0\0\0\0\0" "1234567890123456"), "truncated, or not as announced" },
+        { P(PREAMBLE GOOD KEYS "\x04\0\0\0\0\0\0\0" "12345678901234"), "truncated, or not as announced" },
+        { P(PREAMBLE GOOD KEYS "\x04\0\0"), "truncated" },
+        { P(VIEWED(PIECE("K\x05", "K\x00"))), "view is outside" },
+        { P(VIEWED(PIECE("K\x01", "K\x04"))), "view is outside" },
+        { P(VIEWED(PIECE("J\xff\xff\xff\xff", "K\x04"))), "view is broken" },
+        { P(VIEWED("K\x01")), "view is broken" },
+        { P(VIEWED(PIECE("K\x01", "K\x01"))), "outside its storage" },
+    };
+    for (size_t i = 0; i < sizeof c / sizeof c[0]; i++) {
+        atm_tensor_set set = { 0 };
+        atm_status status = atm_torch_legacy_parse(c[i].p, c[i].n, &set);
+        if (status != (c[i].says ? ATM_E_DATA : ATM_OK) || (c[i].says && !strstr(atm_error(), c[i].says)))
+            fail_msg("case %zu: %d %s (not: %s)", i, status, atm_error(), c[i].says);
+        atm_tensor_set_free(&set);
     }
 }
 
@@ -488,6 +548,8 @@ int main(void)
         cmocka_unit_test(refuses_bad_zips),
         cmocka_unit_test(refuses_bad_states),
         cmocka_unit_test(wants_one_stored_little_endian_state),
+        cmocka_unit_test(reads_views_of_storages),
+        cmocka_unit_test(refuses_bad_legacy_files),
         cmocka_unit_test(survives_zip_mutants),
         cmocka_unit_test(survives_legacy_mutants),
     };

@@ -13,13 +13,19 @@ size_t atm_dtype_size(atm_dtype dtype) { return type[dtype].size; }
 const char *atm_dtype_name(atm_dtype dtype) { return type[dtype].name; }
 int atm_dtype_is_float(atm_dtype dtype) { return type[dtype].is_float; }
 
+/* The exponent is rebased by a multiplication, which also makes subnormals
+ * normal; what then is 65536 or more was an infinity or a NaN.  No branches: the
+ * loops below become vector code. */
 float atm_f16_to_f32(uint16_t x)
 {
-    unsigned exponent = (x >> 10) & 31u, fraction = x & 1023u;
-    float magnitude = exponent == 31 ? (fraction ? NAN : INFINITY)
-                    : exponent == 0  ? ldexpf((float)fraction, -24)
-                                     : ldexpf((float)(fraction + 1024u), (int)exponent - 25);
-    return x & 0x8000u ? -magnitude : magnitude;
+    uint32_t bits = (uint32_t)(x & 0x7fffu) << 13;
+    float y;
+    memcpy(&y, &bits, sizeof y);
+    y *= 0x1p112f;
+    memcpy(&bits, &y, sizeof bits);
+    bits |= (y >= 65536.0f ? 0x7f800000u : 0u) | (uint32_t)(x & 0x8000u) << 16;
+    memcpy(&y, &bits, sizeof y);
+    return y;
 }
 
 uint16_t atm_f32_to_bf16(float x)
@@ -70,11 +76,27 @@ static void store(void *p, atm_dtype dtype, size_t i, double x)
     }
 }
 
+/* The pairs that whole checkpoints are made of; false: not one of them. */
+static int convert_fast(void *to, atm_dtype to_type, const void *from, atm_dtype from_type, size_t n)
+{
+    const uint16_t *half = from;
+    const float *single = from;
+    if (from_type == ATM_F16 && to_type == ATM_F32)
+        for (size_t i = 0; i < n; i++) ((float *)to)[i] = atm_f16_to_f32(half[i]);
+    else if (from_type == ATM_BF16 && to_type == ATM_F32)
+        for (size_t i = 0; i < n; i++) ((float *)to)[i] = atm_bf16_to_f32(half[i]);
+    else if (from_type == ATM_F32 && to_type == ATM_BF16)
+        for (size_t i = 0; i < n; i++) ((uint16_t *)to)[i] = atm_f32_to_bf16(single[i]);
+    else if (from_type == ATM_F32 && to_type == ATM_F64)
+        for (size_t i = 0; i < n; i++) ((double *)to)[i] = single[i];
+    else
+        return 0;
+    return 1;
+}
+
 void atm_convert(void *to, atm_dtype to_type, const void *from, atm_dtype from_type, size_t n)
 {
-    if (to_type == from_type) {
-        memcpy(to, from, n * type[to_type].size);
-        return;
-    }
-    for (size_t i = 0; i < n; i++) store(to, to_type, i, load(from, from_type, i));
+    if (to_type == from_type) memcpy(to, from, n * type[to_type].size);
+    else if (!convert_fast(to, to_type, from, from_type, n))
+        for (size_t i = 0; i < n; i++) store(to, to_type, i, load(from, from_type, i));
 }

@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -9,6 +10,7 @@
 #include "cli/commands.h"
 #include "cli/terminal.h"
 #include "generate/recipe.h"
+#include "io/folder.h"
 
 typedef struct {
     cli_common common;
@@ -41,15 +43,26 @@ static bool has_files(const char *folder)
     return found;
 }
 
+/* A new folder appears when it is complete; in one that is there (--force), file by file. */
+static atm_status write_folder(const args *a, const atm_recipe *recipe, atm_model_init_options how)
+{
+    char *partial;
+    if (has_files(a->out)) return atm_model_dir_init(&recipe->config, a->out, how);
+    TRY_RETURN(atm_folder_begin(a->out, &partial));
+    atm_status status = atm_model_dir_init(&recipe->config, partial, how);
+    if (status == ATM_OK) status = atm_folder_commit(partial, a->out);
+    else atm_folder_remove(partial);
+    free(partial);
+    return status;
+}
+
 static atm_status write_model(const args *a, const atm_recipe *recipe)
 {
     atm_pool *pool;
     TRY_RETURN(atm_pool_create(a->threads, &pool));
-    const atm_model_init_options how = {
-        .seed = a->seed, .dtype = recipe->dtype, .text_tokens = recipe->text_tokens, .pool = pool
-    };
     const double started = cli_seconds();
-    const atm_status status = atm_model_dir_init(&recipe->config, a->out, how);
+    const atm_status status = write_folder(a, recipe, (atm_model_init_options){
+        .seed = a->seed, .dtype = recipe->dtype, .text_tokens = recipe->text_tokens, .pool = pool });
     atm_pool_destroy(pool);
     if (status != ATM_OK) return status;
     atm_log(ATM_LOG_INFO, "written in %.1f s; the weights are random, seed %llu", cli_seconds() - started,

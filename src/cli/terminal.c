@@ -61,8 +61,28 @@ static double wall_clock(void)
     return (double)t.tv_sec + 1e-3 * (double)(t.tv_nsec / 1000000);
 }
 
-static void print_line(atm_log_level level, const char *text)
+/* A list that the library writes below each other goes behind each other here: one
+ * message is one line. */
+static const char *one_line(const char *text, char *out, size_t size)
 {
+    size_t n = 0;
+    for (; *text && n + 3 < size; text++) {
+        if (*text != '\n') {
+            out[n++] = *text;
+            continue;
+        }
+        if (n > 0 && out[n - 1] != ':') out[n++] = ',';
+        out[n++] = ' ';
+        while (text[1] == ' ') text++;
+    }
+    out[n] = '\0';
+    return out;
+}
+
+static void print_line(atm_log_level level, const char *message)
+{
+    char line[8192];
+    const char *text = one_line(message, line, sizeof line);
     static const struct { const char *name, *prefix, *colour; } look[] = {
         { "debug",   "",          "\033[2m"    },
         { "info",    "",          ""           },

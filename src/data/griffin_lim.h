@@ -4,8 +4,8 @@
  *    S <- S (W' m) / (W' W S)   (Lee and Seung 2001, with W fixed).
  * 2. Phases by 30 fast Griffin-Lim iterations, momentum 0.99
  *    (Perraudin, Balazs, Sondergaard 2013; momentum scaled as librosa's).
- * On music the log-mel comes back to within 0.09 nats (mean of |difference|), against 0.137
- * for a pseudo-inverse and 60 plain iterations: the inverse matters more than the iterations.
+ * On music the log-mel comes back to within 0.085 nats (mean |difference| over nine recordings),
+ * against 0.137 for a pseudo-inverse and 60 plain iterations: the inverse matters most.
  * Deterministic: phases start at zero, which did as well as random ones. */
 #ifndef ATM_DATA_GRIFFIN_LIM_H
 #define ATM_DATA_GRIFFIN_LIM_H

@@ -5,7 +5,7 @@
 #include "generate/budget.h"
 
 #include <stdio.h>
-#include <string.h>
+#include <sys/resource.h>
 
 #include "base/size.h"
 #include "generate/denoise.h"
@@ -85,15 +85,29 @@ static size_t read_number(const char *path, const char *format, size_t otherwise
     return out;
 }
 
-/* The machine's free memory, or less where this container may use less. */
+static size_t left_of(size_t limit, size_t used)
+{
+    return limit == SIZE_MAX ? SIZE_MAX : limit > used ? limit - used : 0;
+}
+
+static size_t from_kib(size_t kib)
+{
+    size_t bytes;
+    return atm_mul_size(kib, 1024, &bytes) ? bytes : SIZE_MAX;
+}
+
+/* What this machine has, this container may use, and this process may map. */
 static size_t available_memory(void)
 {
-    size_t bytes = SIZE_MAX, kib = read_number("/proc/meminfo", "MemAvailable: %llu", SIZE_MAX);
-    if (kib != SIZE_MAX && !atm_mul_size(kib, 1024, &bytes)) bytes = SIZE_MAX;
-    const size_t limit = read_number("/sys/fs/cgroup/memory.max", "%llu", SIZE_MAX);
-    const size_t used = read_number("/sys/fs/cgroup/memory.current", "%llu", 0);
-    const size_t left = limit == SIZE_MAX ? SIZE_MAX : limit > used ? limit - used : 0;
-    return left < bytes ? left : bytes;
+    struct rlimit space;
+    const size_t machine = from_kib(read_number("/proc/meminfo", "MemAvailable: %llu", SIZE_MAX));
+    const size_t container = left_of(read_number("/sys/fs/cgroup/memory.max", "%llu", SIZE_MAX),
+                                     read_number("/sys/fs/cgroup/memory.current", "%llu", 0));
+    const bool limited = getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY;
+    const size_t process = limited ? left_of(space.rlim_cur, from_kib(read_number("/proc/self/status", "VmSize: %llu", 0)))
+                                   : SIZE_MAX;
+    const size_t least = machine < container ? machine : container;
+    return least < process ? least : process;
 }
 
 static size_t loaded_weights(const atm_model *model, const engine_budget *b)

@@ -7,23 +7,13 @@
 #include "generate/builtin.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "generate/recipe.h"
-
-static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *place)
-{
-    (void)info;
-    (void)kind;
-    (void)place;
-    return remove(path);
-}
-
-static void remove_folder(const char *folder) { nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS); }
+#include "io/folder.h"
 
 static atm_status open_all(atm_model *model, const char *folder)
 {
@@ -44,7 +34,7 @@ static atm_status open_in(atm_model *model, const atm_recipe *recipe, const char
     };
     atm_status status = atm_model_dir_init(&recipe->config, folder, options);
     if (status == ATM_OK) status = open_all(model, folder);
-    remove_folder(folder);
+    atm_folder_remove(folder);
     return status;
 }
 

@@ -1,10 +1,12 @@
 /* recipe.c - see recipe.h.  To add a key: a member, a row, and its use in one of
  * the functions below. */
+#define _GNU_SOURCE
 #include "generate/recipe.h"
 
-#include <string.h>
+#include <stdio.h>
 
 #include "io/config.h"
+#include "model/model_parts.h"
 
 static const char *const dtype_names[] = { "f32", "f16", "bf16", NULL };
 static const atm_dtype dtypes[] = { ATM_F32, ATM_F16, ATM_BF16 };
@@ -178,6 +180,25 @@ static atm_status check_levels(const char *source, const char *key, const atm_in
     return atm_fail(ATM_E_CONFIG, "%s: %s has %d levels: 1 to %d", source, key, list->n, max);
 }
 
+/* What the reader of each network's config.json would refuse must not be written. */
+static atm_status check_part(const char *source, const atm_model_part_info *part, const atm_model_config *config)
+{
+    atm_model_config scratch;
+    atm_json json = { 0 };
+    if (asprintf(&json.path, "%s (%s)", source, part->folder) < 0) return atm_fail(ATM_E_MEMORY, "no memory for a path");
+    json.root = part->json(config);
+    const atm_status status = json.root ? part->read(&json, &scratch) : atm_fail(ATM_E_MEMORY, "no memory for JSON");
+    atm_json_free(&json);
+    return status;
+}
+
+static atm_status check_parts(const char *source, const atm_model_config *config)
+{
+    for (int i = 0; i < atm_n_model_parts; i++) TRY_RETURN(check_part(source, &atm_model_parts[i], config));
+    const atm_status status = atm_model_config_check(config);
+    return status == ATM_OK ? ATM_OK : atm_fail_in(status, "%s", source);
+}
+
 static atm_status to_recipe(const sheet *s, const char *source, atm_recipe *out)
 {
     TRY_RETURN(check_levels(source, "unet.block_out_channels", &s->unet.channels, ATM_UNET_LEVELS));
@@ -192,8 +213,7 @@ static atm_status to_recipe(const sheet *s, const char *source, atm_recipe *out)
     c->vocoder = vocoder(s);
     c->schedule = atm_schedule_audioldm2;
     c->schedule.prediction_type = (atm_prediction)s->prediction;
-    const atm_status status = atm_model_config_check(c);
-    return status == ATM_OK ? ATM_OK : atm_fail_in(status, "%s", source);
+    return check_parts(source, c);
 }
 
 /* ------------------------------------------------------------------ reading */

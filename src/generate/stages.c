@@ -94,22 +94,10 @@ atm_status engine_plan_begin(atm_model *model, engine_part part, atm_plan **out)
     return ATM_OK;
 }
 
-/* Kernels have packed copies of the weights that count; without this, weights
- * would be resident twice.  What is still read from the file comes back by itself. */
-static void release_pages(atm_model *model, engine_part part, const atm_plan *plan)
-{
-    for (int i = 0; i < atm_plan_n_params(plan); i++) {
-        const atm_tensor t = atm_plan_param_at(plan, i).t;
-        atm_weights_release_pages(model->params[part].weights, t.data, atm_count(t) * atm_dtype_size(t.dtype));
-    }
-}
-
 atm_status engine_plan_finish(atm_model *model, engine_part part, atm_plan *plan)
 {
     if (!atm_plan_failed(plan)) TRY_RETURN(atm_params_check(&model->params[part]));
-    TRY_RETURN(atm_plan_finish(plan, (atm_plan_options){ 0 }));
-    release_pages(model, part, plan);
-    return ATM_OK;
+    return atm_plan_finish(plan, (atm_plan_options){ 0 });
 }
 
 /* ------------------------------------------------------------------ stages */

@@ -45,6 +45,7 @@ static atm_status integer(const place *at, const atm_yaml_item *item, int64_t *o
 {
     const atm_config_field *field = at->field;
     char *end;
+    *out = 0;
     errno = 0;
     long long value = strtoll(item->text, &end, 10);
     bool is_integer = !item->quoted && *item->text && !*end && !isspace((unsigned char)*item->text) && !errno;

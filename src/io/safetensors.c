@@ -8,8 +8,6 @@
 #include "base/size.h"
 #include "io/utf8.h"
 
-#define MAX_HEADER ((size_t)100000000)
-
 typedef struct {
     const char *start, *p, *end;        /* the JSON text */
     char *text;                         /* where the next decoded string goes */
@@ -287,9 +285,10 @@ atm_status atm_safetensors_parse(const void *bytes, size_t size, atm_tensor_set 
 {
     if (size < 8) return atm_fail(ATM_E_DATA, "%zu bytes are too few for a safetensors file", size);
     uint64_t length = little_u64(bytes);
-    if (length > MAX_HEADER || length > size - 8)
+    if (length > ATM_SAFETENSORS_MAX_HEADER || length > size - 8)
         return atm_fail(ATM_E_DATA, "safetensors header of %llu bytes: the file has %zu after its first 8, "
-                        "and %zu is the limit", (unsigned long long)length, size - 8, MAX_HEADER);
+                        "and the format's limit is %d", (unsigned long long)length, size - 8,
+                        ATM_SAFETENSORS_MAX_HEADER);
     const char *json = (const char *)bytes + 8;
     if (!atm_utf8_valid(json, (size_t)length))
         return atm_fail(ATM_E_DATA, "safetensors header is not valid UTF-8");

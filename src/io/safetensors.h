@@ -14,6 +14,8 @@
 #include "io/tensor_file.h"
 #include "io/tensor_set.h"
 
+enum { ATM_SAFETENSORS_MAX_HEADER = 100000000 };
+
 /* Appends the tensors of a whole file in memory to `set` (see tensor_set.h),
  * whose data point into `bytes`.  ATM_E_DATA with the place and the reason. */
 atm_status atm_safetensors_parse(const void *bytes, size_t size, atm_tensor_set *set);

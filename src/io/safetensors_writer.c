@@ -85,6 +85,8 @@ static atm_status make_header(const atm_file_tensor *spec, size_t n, const atm_t
     bool broken = ferror(out) != 0;
     if ((fclose(out) != 0 || broken) && status == ATM_OK)
         status = atm_fail(ATM_E_MEMORY, "no memory for a safetensors header");
+    if (status == ATM_OK && *bytes > ATM_SAFETENSORS_MAX_HEADER)
+        status = atm_fail(ATM_E_BUG, "safetensors: a header of %zu bytes is above the limit", *bytes);
     return status;
 }
 

@@ -42,9 +42,16 @@ atm_status atm_model_config_check(const atm_model_config *c)
         { "vocoder model_in_dim modulo the vae's scale", c->vocoder.model_in_dim % scale, "no rest", 0 },
     };
     char list[2000] = "";
+    TRY_RETURN(atm_image_encoder_config_check(&c->image_encoder));
+    TRY_RETURN(atm_schedule_check(&c->schedule));
     for (size_t i = 0; i < sizeof equal / sizeof *equal; i++)
         if (equal[i].a != equal[i].b)
             snprintf(list + strlen(list), sizeof list - strlen(list), "\n  %s is %d, %s is %d",
                      equal[i].a_name, equal[i].a, equal[i].b_name, equal[i].b);
+    const int positions = c->adapter.n_tokens + c->language_model.max_new_tokens - 1;
+    if (positions > c->language_model.n_positions)
+        snprintf(list + strlen(list), sizeof list - strlen(list),
+                 "\n  adapter n_tokens %d needs %d positions, language_model n_positions is %d",
+                 c->adapter.n_tokens, positions, c->language_model.n_positions);
     return list[0] ? atm_fail(ATM_E_CONFIG, "the parts of the model do not fit together:%s", list) : ATM_OK;
 }

@@ -15,12 +15,20 @@ static atm_param_data find(atm_param_source *self, const char *name, int rank, c
     return (atm_param_data){ weight.data, atm_matches_any(name, params->trainable) };
 }
 
+/* Pages of files only: converted copies have no file to come back from. */
+static void prepared(atm_param_source *self, const void *data, size_t bytes)
+{
+    const atm_weights *weights = ((const atm_params *)self)->weights;
+    for (size_t f = 0; f < atm_weights_file_count(weights); f++)
+        atm_tensor_file_release_pages(atm_weights_file(weights, f), data, bytes);
+}
+
 atm_status atm_params_open(const char *path, const atm_weight_rules *rules,
                            const char *const *trainable, atm_params *out)
 {
     static const atm_weight_rules no_rules = { 0 };
     if (!rules) rules = &no_rules;
-    *out = (atm_params){ .source = { find }, .rules = rules, .trainable = trainable };
+    *out = (atm_params){ .source = { find, prepared }, .rules = rules, .trainable = trainable };
     TRY_RETURN(atm_weights_open(path, rules->prefix, &out->weights));
     for (int i = 0; rules->alias && rules->alias[i][0]; i++)
         atm_weights_alias(out->weights, rules->alias[i][0], rules->alias[i][1]);

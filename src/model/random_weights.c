@@ -15,32 +15,36 @@
 
 #include "base/philox.h"
 
+/* `scale` is the standard deviation, or for CONSTANT the value. */
+typedef enum { CONSTANT, UNIFORM, NORMAL } init_kind;
+typedef struct { init_kind kind; double scale; } init;
+
 typedef enum { FAN_REST, FAN_FIRST, FAN_UPSAMPLE } fan;
 
 /* First match wins.  `part` and `name` are globs, rank 0 is any. */
 static const struct {
     const char *part, *name;
     int rank;
-    atm_init_kind kind;
+    init_kind kind;
     fan fan;                    /* of UNIFORM        */
     double scale;               /* gain, std or value */
 } rules[] = {
-    { "*",              "*bias",                      0, ATM_INIT_CONSTANT, FAN_REST,     0    },
-    { "vocoder",        "mean",                       0, ATM_INIT_CONSTANT, FAN_REST,     0    },
-    { "vocoder",        "scale",                      0, ATM_INIT_CONSTANT, FAN_REST,     1    },
-    { "vocoder",        "upsampler.*",                0, ATM_INIT_UNIFORM,  FAN_UPSAMPLE, 1.41 },
-    { "vocoder",        "resblocks.*.convs1.*",       0, ATM_INIT_UNIFORM,  FAN_REST,     1.41 },
-    { "vocoder",        "resblocks.*.convs2.*",       0, ATM_INIT_UNIFORM,  FAN_REST,     0.5  },
-    { "vocoder",        "conv_post.*",                0, ATM_INIT_UNIFORM,  FAN_REST,     0.2  },
-    { "unet",           "conv_out.*",                 0, ATM_INIT_UNIFORM,  FAN_REST,     0.1  },
-    { "*",              "*pos_embed",                 0, ATM_INIT_NORMAL,   FAN_REST,     0.02 },
-    { "*",              "*position_embedding.weight", 0, ATM_INIT_NORMAL,   FAN_REST,     0.02 },
-    { "*",              "*cls_token",                 0, ATM_INIT_NORMAL,   FAN_REST,     0.02 },
-    { "*",              "*class_embedding",           0, ATM_INIT_NORMAL,   FAN_REST,     0.02 },
-    { "language_model", "w?e.weight",                 0, ATM_INIT_NORMAL,   FAN_REST,     0.02 },
-    { "language_model", "h.*.weight",                 2, ATM_INIT_UNIFORM,  FAN_FIRST,    1    },
-    { "*",              "*.weight",                   1, ATM_INIT_CONSTANT, FAN_REST,     1    },
-    { "*",              "*",                          0, ATM_INIT_UNIFORM,  FAN_REST,     1    },
+    { "*",              "*bias",                      0, CONSTANT, FAN_REST,     0    },
+    { "vocoder",        "mean",                       0, CONSTANT, FAN_REST,     0    },
+    { "vocoder",        "scale",                      0, CONSTANT, FAN_REST,     1    },
+    { "vocoder",        "upsampler.*",                0, UNIFORM,  FAN_UPSAMPLE, 1.41 },
+    { "vocoder",        "resblocks.*.convs1.*",       0, UNIFORM,  FAN_REST,     1.41 },
+    { "vocoder",        "resblocks.*.convs2.*",       0, UNIFORM,  FAN_REST,     0.5  },
+    { "vocoder",        "conv_post.*",                0, UNIFORM,  FAN_REST,     0.2  },
+    { "unet",           "conv_out.*",                 0, UNIFORM,  FAN_REST,     0.1  },
+    { "*",              "*pos_embed",                 0, NORMAL,   FAN_REST,     0.02 },
+    { "*",              "*position_embedding.weight", 0, NORMAL,   FAN_REST,     0.02 },
+    { "*",              "*cls_token",                 0, NORMAL,   FAN_REST,     0.02 },
+    { "*",              "*class_embedding",           0, NORMAL,   FAN_REST,     0.02 },
+    { "language_model", "w?e.weight",                 0, NORMAL,   FAN_REST,     0.02 },
+    { "language_model", "h.*.weight",                 2, UNIFORM,  FAN_FIRST,    1    },
+    { "*",              "*.weight",                   1, CONSTANT, FAN_REST,     1    },
+    { "*",              "*",                          0, UNIFORM,  FAN_REST,     1    },
 };
 
 /* A transposed convolution [Cin, Cout, k] has k / stride taps meeting in one output;
@@ -56,15 +60,15 @@ static double fan_in(fan kind, const atm_file_tensor *t)
     }
 }
 
-atm_init atm_init_of(const char *part, const atm_file_tensor *t)
+static init init_of(const char *part, const atm_file_tensor *t)
 {
     int i = 0;
     while (fnmatch(rules[i].part, part, 0) || fnmatch(rules[i].name, t->name, 0) ||
            (rules[i].rank && rules[i].rank != t->rank))
         i++;                                            /* the last row matches all */
     const double scale = rules[i].scale;
-    const bool uniform = rules[i].kind == ATM_INIT_UNIFORM;
-    return (atm_init){ rules[i].kind, uniform ? scale / sqrt(fan_in(rules[i].fan, t)) : scale };
+    const bool uniform = rules[i].kind == UNIFORM;
+    return (init){ rules[i].kind, uniform ? scale / sqrt(fan_in(rules[i].fan, t)) : scale };
 }
 
 /* ------------------------------------------------------------------ numbers */
@@ -73,7 +77,7 @@ atm_init atm_init_of(const char *part, const atm_file_tensor *t)
 enum { PIECE = 1 << 16, PIECES = 32 };
 
 typedef struct {
-    atm_init init;
+    init init;
     uint64_t key;
     uint32_t first;             /* number of the batch's first piece */
     size_t left;                /* elements of the batch             */
@@ -89,11 +93,11 @@ static void fill(const batch *b, uint32_t piece, float *x, size_t n)
     const atm_rng rng = { .seed = b->key, .stream = ATM_STREAM_INIT, .sample = piece };
     const float scale = (float)b->init.scale, width = (float)(sqrt(12.0) * b->init.scale);
     switch (b->init.kind) {
-    case ATM_INIT_UNIFORM:
+    case UNIFORM:
         atm_uniform(rng, x, n);
         for (size_t i = 0; i < n; i++) x[i] = (x[i] - 0.5F) * width;
         break;
-    case ATM_INIT_NORMAL:
+    case NORMAL:
         atm_normal(rng, x, n);
         for (size_t i = 0; i < n; i++) x[i] *= scale;
         break;
@@ -129,7 +133,7 @@ atm_status atm_init_fill(uint64_t seed, const char *part, const atm_file_tensor 
                          void *scratch, atm_init_write write, void *user)
 {
     const size_t width = atm_dtype_size(tensor->dtype), whole = (size_t)PIECES * PIECE;
-    batch b = { .init = atm_init_of(part, tensor), .key = key_of(seed, part, tensor->name),
+    batch b = { .init = init_of(part, tensor), .key = key_of(seed, part, tensor->name),
                 .dtype = tensor->dtype, .numbers = scratch,
                 .bytes = (unsigned char *)((float *)scratch + whole) };
     for (size_t done = 0, n = tensor->bytes / width; done < n; done += b.left) {

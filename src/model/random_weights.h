@@ -8,15 +8,10 @@
 #include "base/threads.h"
 #include "io/tensor_file.h"
 
-/* How one tensor begins.  `scale` is the standard deviation, or for CONSTANT the value. */
-typedef enum { ATM_INIT_CONSTANT, ATM_INIT_UNIFORM, ATM_INIT_NORMAL } atm_init_kind;
-typedef struct { atm_init_kind kind; double scale; } atm_init;
-
-/* The rule for a tensor of a part ("unet", "vocoder" ...): by name and shape. */
-atm_init atm_init_of(const char *part, const atm_file_tensor *tensor);
-
-/* Hands the tensor's elements, as `tensor->dtype`, in pieces to write(user, data, bytes).
- * They depend on (seed, part, name, index) alone.  `scratch`: atm_init_scratch() bytes. */
+/* How a tensor of a part ("unet", "vocoder" ...) begins follows from its name and shape,
+ * by the table of random_weights.c.  atm_init_fill hands the elements, as
+ * `tensor->dtype`, in pieces to write(user, data, bytes).  They depend on
+ * (seed, part, name, index) alone.  `scratch`: atm_init_scratch() bytes. */
 typedef atm_status (*atm_init_write)(void *user, const void *data, size_t bytes);
 size_t     atm_init_scratch(void);
 atm_status atm_init_fill(uint64_t seed, const char *part, const atm_file_tensor *tensor, atm_pool *pool,

@@ -64,7 +64,7 @@ static void set_batch(unet *u, const atm_unet_inputs *in)
     const int b = in->sample.dim[0];
     const atm_tensor teller[] = { in->context[0], in->context[1], in->mask[0], in->mask[1],
                                   atm_present(in->index) ? in->index : in->timestep };
-    u->batch = rows(in->context[0]) ? rows(in->context[0]) : b;
+    u->batch = rows(in->context[0]) ? rows(in->context[0]) : rows(in->context[1]) ? rows(in->context[1]) : b;
     for (size_t i = 0; i < sizeof teller / sizeof *teller; i++)
         if (rows(teller[i]) && rows(teller[i]) != u->batch)
             atm_plan_fail(u->p, "contexts, masks and times are for %d and for %d samples",

@@ -36,6 +36,10 @@ typedef struct {
 typedef struct atm_param_source {
     atm_param_data (*find)(struct atm_param_source *self, const char *name, int rank, const int *dim,
                            atm_dtype dtype);
+    /* May be NULL.  A step that reads these weights has been prepared and has usually
+     * packed a copy: their pages may leave memory now, weight by weight, or a network
+     * would be resident twice while it loads.  Must still be readable. */
+    void (*prepared)(struct atm_param_source *self, const void *data, size_t bytes);
 } atm_param_source;
 
 /* ------------------------------------------------------------------ building */

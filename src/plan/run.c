@@ -22,19 +22,31 @@ static void set_addresses(atm_plan *p)
         }
 }
 
+static void tell_source(const atm_plan *p, const atm_step *s)
+{
+    for (int k = 0; k < atm_op_table[s->op].n_in; k++) {
+        const atm_tensor *t = &s->args.t[k];
+        if (t->constant) p->source->prepared(p->source, t->data, p->value[t->id].bytes);
+    }
+}
+
+static atm_status prepare_step(atm_plan *p, atm_step *s)
+{
+    const atm_kernel *kernel = &p->device->backend->kernel[s->op];
+    if (!kernel->run)
+        return atm_fail(ATM_E_DEVICE, "%s: backend %s has no kernel for %s", s->scope, p->device->backend->name,
+                        atm_op_table[s->op].name);
+    if (!kernel->prepare) return ATM_OK;
+    atm_status status = kernel->prepare(p->device, &s->args, &s->prepared);
+    if (status != ATM_OK) return atm_fail_in(status, "%s (%s)", s->scope, atm_op_table[s->op].name);
+    if (s->prepared.workspace > p->workspace_bytes) p->workspace_bytes = s->prepared.workspace;
+    if (p->source && p->source->prepared) tell_source(p, s);
+    return ATM_OK;
+}
+
 static atm_status prepare_steps(atm_plan *p)
 {
-    for (int i = 0; i < p->n_steps; i++) {
-        atm_step *s = &p->step[i];
-        const atm_kernel *kernel = &p->device->backend->kernel[s->op];
-        if (!kernel->run)
-            return atm_fail(ATM_E_DEVICE, "%s: backend %s has no kernel for %s", s->scope, p->device->backend->name,
-                            atm_op_table[s->op].name);
-        if (!kernel->prepare) continue;
-        atm_status status = kernel->prepare(p->device, &s->args, &s->prepared);
-        if (status != ATM_OK) return atm_fail_in(status, "%s (%s)", s->scope, atm_op_table[s->op].name);
-        if (s->prepared.workspace > p->workspace_bytes) p->workspace_bytes = s->prepared.workspace;
-    }
+    for (int i = 0; i < p->n_steps; i++) TRY_RETURN(prepare_step(p, &p->step[i]));
     return ATM_OK;
 }
 

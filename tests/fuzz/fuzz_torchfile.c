@@ -8,7 +8,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     atm_tensor_set set = { 0 };
     bool zip = size && bytes[0] == 'P';
-    atm_status status = zip ? atm_torch_zip_parse(bytes, size, &set) : atm_torch_legacy_parse(bytes, size, &set);
+    atm_status status = zip ? atm_torch_zip_parse(bytes, size, &set)
+                            : atm_torch_legacy_parse(bytes, size, &set);
     if (status == ATM_OK) status = atm_tensor_set_seal(&set);
     if (status == ATM_OK) read_all_tensors(&set);
     check(status == ATM_OK || status == ATM_E_DATA);

@@ -1,7 +1,6 @@
 #include "support/op_fault.h"
 
 #include <math.h>
-#include <string.h>
 
 const char *const op_fault_names[OP_FAULT_COUNT] = {
     "1 % too large", "one element 1 % too large", "an element not written", "a write beyond the end",

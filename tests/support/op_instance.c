@@ -85,13 +85,18 @@ void op_instance_close(op_instance *x)
     *x = (op_instance){ 0 };
 }
 
+void op_instance_compute(op_instance *x)
+{
+    atm_run_env env = { x->device, x->device->pool, x->prepared.state, x->workspace };
+    x->device->backend->kernel[x->c->op].run(&x->args, &env);
+}
+
 void op_instance_run(op_instance *x)
 {
     for (int i = atm_op_table[x->c->op].n_in; i < op_n_slots(x->c->op); i++)
         if (atm_present(x->args.t[i])) fill_pattern(x->args.t[i].data, round_up(tensor_bytes(x->args.t[i])));
     fill_pattern(x->workspace, round_up(x->prepared.workspace) + GUARD);
-    atm_run_env env = { x->device, x->device->pool, x->prepared.state, x->workspace };
-    x->device->backend->kernel[x->c->op].run(&x->args, &env);
+    op_instance_compute(x);
 }
 
 void op_instance_write(op_instance *x, int slot, const double *from)

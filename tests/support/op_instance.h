@@ -27,7 +27,11 @@ typedef struct {
 atm_status op_instance_open(const op_case *c, atm_device *device, op_variant variant, op_instance *out);
 void       op_instance_close(op_instance *x);
 
+/* Once, with outputs and workspace full of the pattern before. */
 void op_instance_run(op_instance *x);
+
+/* The kernel and nothing else: what a benchmark measures. */
+void op_instance_compute(op_instance *x);
 
 /* Whole tensors; doubles whatever the backend's type. */
 void op_instance_write(op_instance *x, int slot, const double *from);

@@ -12,7 +12,8 @@ void random_numbers(const char *name, float *out, size_t n)
     atm_normal((atm_rng){ .seed = 7, .stream = ATM_STREAM_TEST, .sample = hash }, out, n);
 }
 
-static atm_param_data find(atm_param_source *self, const char *name, int rank, const int *dim, atm_dtype dtype)
+static atm_param_data find(atm_param_source *self, const char *name, int rank, const int *dim,
+                           atm_dtype dtype)
 {
     random_params *p = (random_params *)(void *)self;
     size_t n = 1;

@@ -2,26 +2,18 @@
 #define _GNU_SOURCE
 #include "support/tiny_model.h"
 
-#include <ftw.h>
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "generate/recipe.h"
+#include "io/folder.h"
 #include "support/support.h"
 
 static char folder[PATH_MAX];
 
-static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *place)
-{
-    (void)info;
-    (void)kind;
-    (void)place;
-    return remove(path);
-}
-
-static void remove_model(void) { nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS); }
+static void remove_model(void) { atm_folder_remove(folder); }
 
 static void expect_ok(atm_status status)
 {

@@ -20,7 +20,7 @@
  * the same chain in any tile: bits do not depend on threads, on the batch, or
  * on the place in it.  The cut of y into tasks may depend on anything. */
 
-enum { MC = 96, NC = 512, KC = 256, MIN_GATHER = 16, MAX_SEGMENTS = KC / MIN_GATHER };
+enum { MC = 192, NC = 256, KC = 256, MIN_GATHER = 16, MAX_SEGMENTS = KC / MIN_GATHER };
 _Static_assert(MC % MR == 0, "row groups must fill a task");
 
 typedef struct { int dy, dx; } tap;
@@ -71,6 +71,9 @@ typedef struct {
 } gemm_job;
 
 static const float zero_row[KC];
+
+static int ceil_div(int a, int b) { return (a + b - 1) / b; }
+static int min_int(int a, int b) { return a < b ? a : b; }
 
 static size_t gemm_scratch_bytes(const atm_pool *pool)
 {
@@ -131,37 +134,50 @@ static bool must_gather(const pixels *a) { return a->channels < MIN_GATHER && a-
 
 /* ------------------------------------------------------------------ the epilogue */
 
-typedef struct { const product *p; bool first, last; } store_args;
-
-INLINE vf finish(const epilogue *e, vf sum, size_t at, int sample, int j, int n, int count)
+INLINE vf finish(const epilogue *e, vf sum, size_t at, size_t sample_at, int j, int count)
 {
     if (e->bias) sum += v_load_n(e->bias + j, count);
-    if (e->per_sample) sum += v_load_n(e->per_sample + (size_t)sample * (size_t)n + j, count);
+    if (e->per_sample) sum += v_load_n(e->per_sample + sample_at + j, count);
     if (e->z) v_store_n(e->z + at, sum, count);
     if (e->act != ATM_ACT_NONE) sum = v_act(sum, e->act, e->slope);
     if (e->residual) sum += v_load_n(e->residual + at, count);
     return sum;
 }
 
-/* Adds a tile to y (to z when nobody wants y) and finishes it after the last block. */
+/* One row of a tile: added to y (to z when nobody wants y), finished after the
+ * last block.  `columns` is NR but at the right edge. */
+INLINE void store_row(const product *p, const depth_block *d, size_t at, int sample, int n0, int columns,
+                      const float *tile)
+{
+    float *sums = p->e.y ? p->e.y : p->e.z;
+    for (int v = 0; v < columns; v += VL) {
+        const int count = columns - v;
+        vf sum = v_load(tile + v);
+        if (!d->first) sum += v_load_n(sums + at + v, count);
+        if (d->last) sum = finish(&p->e, sum, at + v, (size_t)sample * (size_t)p->n, n0 + v, count);
+        if (!d->last || p->e.y) v_store_n(sums + at + v, sum, count);
+    }
+}
+
 static void store_tile(const product *p, const depth_block *d, const gemm_scratch *s, int row, int n_rows,
                        int n0, const float *tile)
 {
-    float *sums = p->e.y ? p->e.y : p->e.z;
+    const int columns = p->n - n0;
     for (int i = row; i < row + n_rows; i++, tile += NR) {
-        for (int v = 0; v < NV; v++) {
-            const int j = n0 + v * VL, count = p->n - j;
-            if (count <= 0) break;
-            const size_t at = s->out[i] + (size_t)j;
-            vf sum = v_load(tile + v * VL);
-            if (!d->first) sum += v_load_n(sums + at, count);
-            if (d->last) sum = finish(&p->e, sum, at, s->sample[i], j, p->n, count);
-            if (!d->last || p->e.y) v_store_n(sums + at, sum, count);
-        }
+        const size_t at = s->out[i] + (size_t)n0;
+        if (columns >= NR) store_row(p, d, at, s->sample[i], n0, NR, tile);     /* constant: no tails */
+        else store_row(p, d, at, s->sample[i], n0, columns, tile);
     }
 }
 
 /* ------------------------------------------------------------------ loops */
+
+/* Part `i` of `parts` of the panel that comes next, while this one is in use. */
+INLINE void prefetch_part(const float *panel, size_t floats, int i, int parts)
+{
+    const size_t each = floats / (size_t)parts + 1;
+    for (size_t k = (size_t)i * each; k < ((size_t)i + 1) * each; k += 16) __builtin_prefetch(panel + k, 0, 2);
+}
 
 static void multiply_block(const product *p, const depth_block *d, gemm_scratch *s, int m, int n0, int n1)
 {
@@ -176,15 +192,13 @@ static void multiply_block(const product *p, const depth_block *d, gemm_scratch 
         args.b = p->b + (size_t)n * depth + ((size_t)d->t0 * (size_t)a->channels + (size_t)d->c0) * NR;
         args.rows = s->rows;
         for (int i = 0; i < m; i += MR, args.rows += args.segments * MR) {
-            const int n_rows = m - i < MR ? m - i : MR;
+            const int n_rows = min_int(MR, m - i);
+            if (0) prefetch_part(args.b + depth * NR, (size_t)(args.segments * args.len) * NR, i / MR, ceil_div(m, MR));
             micro(n_rows, &args, tile, NR);
             store_tile(p, d, s, i, n_rows, n, tile);
         }
     }
 }
-
-static int ceil_div(int a, int b) { return (a + b - 1) / b; }
-static int min_int(int a, int b) { return a < b ? a : b; }
 
 /* Blocks of about KC, equal in size: whole taps when a tap is short, else parts of one. */
 static void multiply_tile(const product *p, gemm_scratch *s, int m, int n0, int n1)
