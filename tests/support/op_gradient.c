@@ -90,6 +90,7 @@ typedef struct {
     op_instance x;
     const double *dy;
     double *y, *moved;          /* the output; an input plus h v */
+    double size;                /* sum |dy y|: what rounding of f is relative to */
     int slot;
 } probe;
 
@@ -101,11 +102,15 @@ static double value_at(probe *p, const double *v, double h)
     const op_case *c = p->x.c;
     size_t n = atm_count(c->args.t[p->slot]), n_y = atm_count(c->args.t[first_output(c)]);
     double sum = 0;
+    p->size = 0;
     for (size_t i = 0; i < n; i++) p->moved[i] = c->value[p->slot][i] + h * v[i];
     op_instance_write(&p->x, p->slot, p->moved);
     op_instance_run(&p->x);
     op_instance_read(&p->x, first_output(c), p->y);
-    for (size_t i = 0; i < n_y; i++) sum += p->dy[i] * p->y[i];
+    for (size_t i = 0; i < n_y; i++) {
+        sum += p->dy[i] * p->y[i];
+        p->size += fabs(p->dy[i] * p->y[i]);
+    }
     return sum;
 }
 
@@ -125,7 +130,7 @@ static double step_of(const op_case *c)
         atm_act act = *(const atm_act *)((const char *)&c->args + op_scalars[i].offset);
         if (act == ATM_ACT_RELU || act == ATM_ACT_LEAKY_RELU) return 1e-7;
     }
-    return 1e-3 * fmin(1, c->gain);
+    return 1e-4 * fmin(1, c->gain);
 }
 
 static double norm(const double *x, size_t n)
@@ -143,7 +148,8 @@ static bool agrees(probe *p, const double *v, const double *grad, double fault, 
     double rule = 0, difference = derivative(p, v, step_of(c));
     for (size_t i = 0; i < n; i++) rule += fault * grad[i] * v[i];
     double typical = norm(grad, n) * norm(v, n) / sqrt((double)n);
-    if (fabs(rule - difference) <= 1e-6 * fmax(fabs(difference), typical)) return true;
+    double rounding = 32 * 0x1p-53 * p->size / step_of(c);
+    if (fabs(rule - difference) <= 1e-6 * fmax(fabs(difference), typical) + rounding) return true;
     snprintf(text, OP_MESSAGE, "gradient by %s, %s: rule %.12g, differences %.12g",
              op_slot_of(c->op, p->slot).name, what, rule, difference);
     return false;

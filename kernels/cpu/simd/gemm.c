@@ -172,13 +172,6 @@ static void store_tile(const product *p, const depth_block *d, const gemm_scratc
 
 /* ------------------------------------------------------------------ loops */
 
-/* Part `i` of `parts` of the panel that comes next, while this one is in use. */
-INLINE void prefetch_part(const float *panel, size_t floats, int i, int parts)
-{
-    const size_t each = floats / (size_t)parts + 1;
-    for (size_t k = (size_t)i * each; k < ((size_t)i + 1) * each; k += 16) __builtin_prefetch(panel + k, 0, 2);
-}
-
 static void multiply_block(const product *p, const depth_block *d, gemm_scratch *s, int m, int n0, int n1)
 {
     const pixels *a = &p->a;
@@ -193,7 +186,6 @@ static void multiply_block(const product *p, const depth_block *d, gemm_scratch 
         args.rows = s->rows;
         for (int i = 0; i < m; i += MR, args.rows += args.segments * MR) {
             const int n_rows = min_int(MR, m - i);
-            if (0) prefetch_part(args.b + depth * NR, (size_t)(args.segments * args.len) * NR, i / MR, ceil_div(m, MR));
             micro(n_rows, &args, tile, NR);
             store_tile(p, d, s, i, n_rows, n, tile);
         }
