@@ -86,7 +86,7 @@ enum { N_STAGES = sizeof stage / sizeof *stage };
 
 /* ------------------------------------------------------------------ measuring */
 
-typedef struct { double seconds, ready, flops, block_mib, weights_mib; } measurement;
+typedef struct { bench_time run; double ready, flops, block_mib, weights_mib; } measurement;
 
 static void run_plan(void *plan)
 {
@@ -104,7 +104,7 @@ static atm_status measure(atm_device *device, int s, double seconds, bool profil
     double start = atm_seconds();
     TRY(atm_plan_finish(p, (atm_plan_options){ .profile = profile }));
     out->ready = atm_seconds() - start;
-    out->seconds = bench_median(run_plan, p, 3, seconds);
+    out->run = bench_median(run_plan, p, 3, seconds);
     atm_plan_stats stats = atm_plan_get_stats(p);
     out->flops = stats.flops;
     out->block_mib = (double)stats.block_bytes / 0x1p20;
@@ -130,12 +130,15 @@ static void ask_rival(const char *command, int threads, double seconds[N_STAGES]
     if (f) pclose(f);
 }
 
+/* "cpu %" divides by the time the cores really worked for us: what "% peak" would
+ * be on an idle machine, if nothing waits for memory or for another thread. */
 static void print_row(const char *name, const measurement *m, double rival, const bench_machine *machine)
 {
-    double gflops = 1e-9 * m->flops / m->seconds;
-    printf("%-8s %9.3f %9.1f %9.1f %7.1f %9.2f %9.0f %9.0f", name, m->seconds, 1e-9 * m->flops, gflops,
-           100 * gflops / machine->peak_gflops, m->ready, m->block_mib, m->weights_mib);
-    if (rival > 0) printf(" %9.3f %7.2fx", rival, rival / m->seconds);
+    double gflop = 1e-9 * m->flops, gflops = gflop / m->run.wall;
+    printf("%-8s %9.3f %9.1f %9.1f %7.1f %7.1f %9.2f %9.0f %9.0f", name, m->run.wall, gflop, gflops,
+           100 * gflops / machine->peak_gflops, 100 * gflop / m->run.cpu * machine->threads / machine->peak_gflops, m->ready,
+           m->block_mib, m->weights_mib);
+    if (rival > 0) printf(" %9.3f %7.2fx", rival, rival / m->run.wall);
     printf("\n");
 }
 
@@ -169,8 +172,8 @@ int main(int argc, char **argv)
     bench_machine machine = bench_measure_machine(device->pool);
     bench_print_machine(&machine, stdout);
     if (command) ask_rival(command, machine.threads, rival);
-    printf("%-8s %9s %9s %9s %7s %9s %9s %9s %9s %8s\n", "stage", "s", "GFLOP", "GFLOP/s", "% peak", "ready s", "block MiB",
-           "wts MiB", "rival s", "ratio");
+    printf("%-8s %9s %9s %9s %7s %7s %9s %9s %9s %9s %8s\n", "stage", "s", "GFLOP", "GFLOP/s", "% peak", "cpu %", "ready s",
+           "block MiB", "wts MiB", "rival s", "ratio");
     for (int s = 0; s < N_STAGES; s++) {
         measurement m = { 0 };
         if (!wanted(argc, argv, at, stage[s].name)) continue;

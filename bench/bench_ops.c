@@ -63,7 +63,7 @@ static void bench_rivals(const bench *b, const op_instance *x, double ours)
         rivals[i]->set_threads(b->machine.threads);
         rival_run run = { rivals[i], rivals[i]->prepare(x->c->op, &x->args) };
         if (!run.p) continue;
-        double theirs = bench_median(run_rival, &run, 5, b->seconds);
+        double theirs = bench_median(run_rival, &run, 5, b->seconds).wall;
         printf("  %s %.3f ms %.2fx", rivals[i]->name, 1e3 * theirs, theirs / ours);
         if (is_plain(x->c)) compare(x, rivals[i], run.p);
         rivals[i]->release(run.p);
@@ -85,7 +85,7 @@ static atm_status bench_case(const bench *b, op_case *c)
     op_instance x = { 0 };
     TRY(op_case_fill(c, 1));
     TRY(op_instance_open(c, b->device, (op_variant){ 0 }, &x));
-    double seconds = bench_median(run_instance, &x, 5, b->seconds);
+    double seconds = bench_median(run_instance, &x, 5, b->seconds).wall;
     print_speed(b, &x, seconds);
     bench_rivals(b, &x, seconds);
     printf("  | %s\n", c->line);

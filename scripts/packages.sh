@@ -18,8 +18,8 @@ as_root()
 
 installed() { [ "$(dpkg-query -W -f '${Status}' "$1" 2> /dev/null)" = "install ok installed" ]; }
 
-# install PACKAGE...: does nothing, and needs no network, when all are there.
-install()
+# need PACKAGE...: does nothing, and needs no network, when all are there.
+need()
 {
     local missing=() package
     for package in "$@"; do

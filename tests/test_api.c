@@ -138,7 +138,8 @@ static void test_artwork_forms(void **state)
 static void expect_failure(atm_status wanted, atm_status status, const char *part_of_message)
 {
     if (status != wanted || !strstr(atm_error(), part_of_message))
-        fail_msg("status %d, wanted %d; message '%s' must hold '%s'", status, wanted, atm_error(), part_of_message);
+        fail_msg("status %d, wanted %d; message '%s' must hold '%s'", status, wanted, atm_error(),
+                 part_of_message);
 }
 
 static void test_bad_models(void **state)
@@ -174,7 +175,8 @@ static void test_bad_options(void **state)
     atm_model *model = tiny_model_open("cpu", 1);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         atm_result *result = (atm_result *)1;
-        expect_failure(ATM_E_USAGE, atm_generate(model, 1, tiny_artworks(1), &bad[i].options, &result), bad[i].word);
+        expect_failure(ATM_E_USAGE, atm_generate(model, 1, tiny_artworks(1), &bad[i].options, &result),
+                       bad[i].word);
         assert_null(result);
     }
     const float latent[4] = { 0 };
@@ -190,15 +192,17 @@ static void test_bad_artworks(void **state)
     (void)state;
     static const unsigned char junk[] = "this is not a picture";
     const float nan[TINY_EMBEDDING] = { (float)(0.0 / 0.0) };
+#define SIZE .size = sizeof(atm_artwork)
     const struct { atm_artwork artwork; atm_status status; const char *word; } bad[] = {
-        { { .size = sizeof(atm_artwork) },                                            ATM_E_USAGE,   "artwork"     },
-        { { .size = sizeof(atm_artwork), .path = "/nowhere.jpg" },                    ATM_E_NOINPUT, "/nowhere.jpg" },
-        { { .size = sizeof(atm_artwork), .path = ATM_SOURCE_DIR },                    ATM_E_NOINPUT, ""            },
-        { { .size = sizeof(atm_artwork), .path = ATM_SOURCE_DIR "/CMakeLists.txt" },  ATM_E_DATA,    "CMakeLists"  },
-        { { .size = sizeof(atm_artwork), .bytes = junk, .n_bytes = sizeof junk },     ATM_E_DATA,    ""            },
-        { { .size = sizeof(atm_artwork), .rgb = junk, .width = -1, .height = 3 },     ATM_E_DATA,    ""            },
-        { { .size = sizeof(atm_artwork), .embedding = nan },                          ATM_E_DATA,    "finite"      }
+        { { SIZE },                                                  ATM_E_USAGE,   "artwork"      },
+        { { SIZE, .path = "/nowhere.jpg" },                          ATM_E_NOINPUT, "/nowhere.jpg" },
+        { { SIZE, .path = ATM_SOURCE_DIR },                          ATM_E_NOINPUT, ""             },
+        { { SIZE, .path = ATM_SOURCE_DIR "/CMakeLists.txt" },        ATM_E_DATA,    "CMakeLists"   },
+        { { SIZE, .bytes = junk, .n_bytes = sizeof junk },           ATM_E_DATA,    ""             },
+        { { SIZE, .rgb = junk, .width = -1, .height = 3 },           ATM_E_DATA,    ""             },
+        { { SIZE, .embedding = nan },                                ATM_E_DATA,    "finite"       }
     };
+#undef SIZE
     atm_model *model = tiny_model_open("cpu", 1);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         atm_result *result = NULL;
@@ -218,7 +222,8 @@ static void test_memory_limit(void **state)
     assert_int_equal(atm_open(tiny_model_path(), &how, &model), ATM_OK);
     assert_int_equal(atm_memory_needed(model, 1, &quick, &bytes), ATM_OK);
     assert_true(bytes > 1 << 20);
-    expect_failure(ATM_E_MEMORY, atm_generate(model, 1, tiny_artworks(1), &quick, &result), "shorter duration");
+    expect_failure(ATM_E_MEMORY, atm_generate(model, 1, tiny_artworks(1), &quick, &result),
+                   "shorter duration");
     assert_null(result);
     atm_close(model);
 }
@@ -256,7 +261,8 @@ static void test_progress_and_cancel(void **state)
     assert_string_equal(w.stages, "encodeconditiondenoisedecode");
     for (int stop = 1; stop <= calls; stop++) {
         w = (watch){ .stop_after = stop };
-        expect_failure(ATM_E_CANCELLED, atm_generate(model, 1, tiny_artworks(1), &options, &stopped), "stopped");
+        expect_failure(ATM_E_CANCELLED, atm_generate(model, 1, tiny_artworks(1), &options, &stopped),
+                       "stopped");
         assert_null(stopped);
         assert_int_equal(w.calls, stop);
     }
@@ -283,7 +289,8 @@ static void test_saving(void **state)
         assert_int_equal(atm_audio_load(scratch(name[i]), 0, &audio), ATM_OK);
         assert_int_equal(audio.rate, 16000);
         assert_int_equal(audio.frames, 16000);
-        if (i == 0) assert_memory_equal(audio.samples, atm_result_audio(result, 0).data, 16000 * sizeof(float));
+        const float *samples = atm_result_audio(result, 0).data;
+        if (i == 0) assert_memory_equal(audio.samples, samples, 16000 * sizeof(float));
         atm_audio_free(&audio);
     }
     atm_image picture = { 0 };

@@ -35,7 +35,8 @@ static atm_status open_and_close(void)
 static atm_status paint(atm_model *model)
 {
     const atm_generate_options options = { .size = sizeof options, .steps = 1, .duration = 1, .guidance = 1 };
-    const atm_artwork artwork = { .size = sizeof artwork, .path = ATM_SOURCE_DIR "/tests/fixtures/data/plain.jpg" };
+    const atm_artwork artwork = { .size = sizeof artwork,
+                                  .path = ATM_SOURCE_DIR "/tests/fixtures/data/plain.jpg" };
     atm_result *result;
     atm_status status = atm_generate(model, 1, &artwork, &options, &result);
     if (status == ATM_OK) status = atm_save_audio(result, 0, sound, "wav");
@@ -69,9 +70,11 @@ static void fail_each(atm_status (*work)(void), long spread, int least)
         left = countdown;
         countdown = 0;
         failures += status != ATM_OK;
-        if (live != before) fail_msg("allocation %ld failed: %ld blocks leak (%s)", n, live - before, atm_error());
+        if (live != before) fail_msg("allocation %ld failed: %ld blocks leak (%s)", n, live - before,
+                                     atm_error());
         if (status != ATM_OK && !*atm_error()) fail_msg("allocation %ld failed without a message", n);
-        if (status != ATM_OK && access(sound, F_OK) == 0) fail_msg("allocation %ld failed and left a file", n);
+        if (status != ATM_OK && access(sound, F_OK) == 0) fail_msg("allocation %ld failed and left a file",
+                                                                   n);
         unlink(sound);
     }
     print_message("%d allocations failed\n", failures);

@@ -32,7 +32,8 @@ static const char *scratch(const char *name)
 static int forward(const char *arguments)
 {
     char command[16000];
-    snprintf(command, sizeof command, "'%s/arttomus' forward %s --inputs '%s' --outputs '%s' > /dev/null 2>&1",
+    snprintf(command, sizeof command,
+             "'%s/arttomus' forward %s --inputs '%s' --outputs '%s' > /dev/null 2>&1",
              ATM_BINARY_DIR, arguments, scratch("in.safetensors"), scratch("out.safetensors"));
     return WEXITSTATUS(system(command));
 }
@@ -83,7 +84,8 @@ static void test_mel(void **state)
     give_tones();
     for (int framing = 0; framing < 2; framing++) {
         for (int r = 0; r < ROWS; r++)
-            assert_int_equal(atm_mel(tones() + r * SAMPLES, SAMPLES, (atm_framing)framing, mel[r][0]), ATM_OK);
+            assert_int_equal(atm_mel(tones() + r * SAMPLES, SAMPLES, (atm_framing)framing, mel[r][0]),
+                             ATM_OK);
         assert_int_equal(forward(framing == ATM_FRAMING_ART2MUS ? "mel" : "mel --framing audioldm2"), 0);
         expect("mel", mel, sizeof mel);
     }
@@ -128,13 +130,15 @@ static void test_scheduler(void **state)
     for (int i = 0; i < N; i++) sample[i] = cos(i);
     for (int i = 0; i < STEPS * N; i++) output[i] = sin(i);
     const atm_file_tensor t[] = {
-        { .name = "sample", .dtype = ATM_F64, .rank = 2, .dim = { 1, N }, .data = sample, .bytes = sizeof sample },
+        { .name = "sample", .dtype = ATM_F64, .rank = 2, .dim = { 1, N }, .data = sample,
+          .bytes = sizeof sample },
         { .name = "model_output", .dtype = ATM_F64, .rank = 3, .dim = { STEPS, 1, N }, .data = output,
           .bytes = sizeof output }
     };
     atm_schedule schedule;
     give(t, 2);
-    assert_int_equal(atm_schedule_make(&atm_schedule_audioldm2, ATM_SAMPLER_DPMPP_2M, STEPS, 0, &schedule), ATM_OK);
+    assert_int_equal(atm_schedule_make(&atm_schedule_audioldm2, ATM_SAMPLER_DPMPP_2M, STEPS, 0, &schedule),
+                     ATM_OK);
     atm_schedule_run(&schedule, N, sample, output, NULL, trajectory);
     atm_schedule_free(&schedule);
     snprintf(arguments, sizeof arguments, "scheduler --sampler dpm++ --weights '%s'", scratch("scheduler"));
@@ -151,7 +155,8 @@ static void test_adapter(void **state)
     atm_tensor_file *file;
     const float one[3 * 16] = { [5] = 1 };
     const atm_file_tensor t[] = {
-        { .name = "image_embeds", .dtype = ATM_F32, .rank = 2, .dim = { 1, TINY_EMBEDDING }, .data = tiny_embedding(0),
+        { .name = "image_embeds", .dtype = ATM_F32, .rank = 2, .dim = { 1, TINY_EMBEDDING },
+          .data = tiny_embedding(0),
           .bytes = TINY_EMBEDDING * sizeof(float) },
         { .name = "grad_output.tokens", .dtype = ATM_F32, .rank = 3, .dim = { 1, 3, 16 }, .data = one,
           .bytes = sizeof one }
@@ -190,7 +195,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mel),       cmocka_unit_test(test_resample), cmocka_unit_test(test_resize),
-        cmocka_unit_test(test_scheduler), cmocka_unit_test(test_adapter),  cmocka_unit_test(test_wrong_inputs),
+        cmocka_unit_test(test_scheduler), cmocka_unit_test(test_adapter),
+        cmocka_unit_test(test_wrong_inputs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,7 +12,8 @@
 
 static const atm_generate_options quick = { .size = sizeof quick, .steps = 4, .duration = 1.2 };
 
-static atm_result *make_with(atm_model *model, int n, const atm_artwork *artworks, atm_generate_options options)
+static atm_result *make_with(atm_model *model, int n, const atm_artwork *artworks,
+                             atm_generate_options options)
 {
     atm_result *result = NULL;
     if (atm_generate(model, n, artworks, &options, &result)) fail_msg("%s", atm_error());
@@ -139,7 +140,8 @@ static void test_influences(void **state)
     another.seed = 0;
     atm_artwork reseeded = tiny_artworks(1)[0];
     reseeded.seed = 9;
-    atm_result *by_picture = make_with(model, 1, &another, quick), *by_seed = make_with(model, 1, &reseeded, quick);
+    atm_result *by_picture = make_with(model, 1, &another, quick);
+    atm_result *by_seed = make_with(model, 1, &reseeded, quick);
     assert_false(same_clip(base, by_picture));
     assert_false(same_clip(base, by_seed));
     atm_result_free(by_picture);
@@ -237,7 +239,8 @@ static void test_hoisting(void **state)
     assert_int_equal(engine_request_make(model, 1, &quick, &request), ATM_OK);
     assert_int_equal(engine_denoiser_open(model, &request, 1, &denoiser), ATM_OK);
     const atm_plan_stats stats = atm_plan_get_stats(denoiser.plan);
-    const int attentions = 2 * (1 + 1 + 2), resblocks = 2 + 2 + 4;      /* cross-attention pairs, blocks with time */
+    const int attentions = 2 * (1 + 1 + 2);     /* to a context: two for each triple of transformers */
+    const int resblocks = 2 + 2 + 4;
     assert_true(stats.prologue_steps >= 2 * attentions + resblocks);
     assert_true(stats.steps > 100);
     engine_denoiser_close(&denoiser);

@@ -30,7 +30,8 @@ static const args defaults = { 0 };
 
 #define AT(member) offsetof(args, member)
 static const cli_option options[] = {
-    { "model", 'm', CLI_TEXT, AT(model), .value = "DIR", .help = "model to look at (default: the one generate would use)" },
+    { "model", 'm', CLI_TEXT, AT(model), .value = "DIR",
+      .help = "model to look at (default: the one generate would use)" },
     { "threads", 't', CLI_INT, AT(threads), 1, 1024, .value = "N", .help = "default: one for each core" },
     { "fast", 0, CLI_FLAG, AT(fast), .help = "measure nothing" },
     { 0 }
@@ -120,9 +121,11 @@ static void print_libraries(void)
 #else
     const char *jpeg = "6b or later";
 #endif
-    ROW("libraries", "libjpeg %s, libpng %s, libwebp %s, zlib %s", jpeg, png_get_libpng_ver(NULL), webp_version(),
+    ROW("libraries", "libjpeg %s, libpng %s, libwebp %s, zlib %s", jpeg, png_get_libpng_ver(NULL),
+        webp_version(),
         zlibVersion());
-    ROW("", "%s, jansson %s, libyaml %s, glibc %s", sf_version_string(), jansson_version_str(), yaml_get_version_string(),
+    ROW("", "%s, jansson %s, libyaml %s, glibc %s", sf_version_string(), jansson_version_str(),
+        yaml_get_version_string(),
         gnu_get_libc_version());
 }
 
@@ -148,7 +151,8 @@ static atm_status print_model(const args *a)
         return status;
     }
     atm_get_info(model, &info);
-    ROW("model", "%s, %s", *info.folder ? info.folder : "built in", info.trained ? "trained" : "untrained: expect noise");
+    ROW("model", "%s, %s", *info.folder ? info.folder : "built in", 
+        info.trained ? "trained" : "untrained: expect noise");
     atm_close(model);
     return ATM_OK;
 }

@@ -29,7 +29,8 @@ static const char *const framings[] = { "art2mus", "audioldm2", NULL };
 
 #define AT(member) offsetof(args, member)
 static const cli_option options[] = {
-    { "weights", 'w', CLI_TEXT, AT(weights), .value = "DIR", .help = "the component's folder (config.json, weights)" },
+    { "weights", 'w', CLI_TEXT, AT(weights), .value = "DIR",
+      .help = "the component's folder (config.json, weights)" },
     { "inputs", 'i', CLI_TEXT, AT(inputs), .value = "FILE", .help = "safetensors with the inputs" },
     { "outputs", 'o', CLI_TEXT, AT(outputs), .value = "FILE", .help = "safetensors to write" },
     { "grad", 0, CLI_LIST, AT(grad), .value = "NAME",
@@ -38,8 +39,10 @@ static const cli_option options[] = {
       .help = "auto (default), cpu, cuda, ref, ref64 (double)" },
     { "threads", 't', CLI_INT, AT(threads), 1, 1024, .value = "N", .help = "default: one for each core" },
     { "checked", 0, CLI_FLAG, AT(checked), .help = "stop at the first step whose result is not finite" },
-    { "sampler", 0, CLI_TEXT, AT(sampler), .value = "NAME", .help = "scheduler: ddim (default), dpm++, dpm++-karras" },
-    { "steps", 0, CLI_INT, AT(steps), 1, 1000, .value = "N", .help = "scheduler: default as many as model_output has" },
+    { "sampler", 0, CLI_TEXT, AT(sampler), .value = "NAME",
+      .help = "scheduler: ddim (default), dpm++, dpm++-karras" },
+    { "steps", 0, CLI_INT, AT(steps), 1, 1000, .value = "N",
+      .help = "scheduler: default as many as model_output has" },
     { "eta", 0, CLI_DOUBLE, AT(eta), 0, 1, .value = "X", .help = "scheduler: share of fresh noise" },
     { "framing", 0, CLI_CHOICE, AT(framing), .choices = framings, .value = "NAME",
       .help = "mel: art2mus (default, centred) or audioldm2" },
@@ -121,7 +124,8 @@ static atm_status dispatch(const args *a, const char *name)
 {
     for (int i = 0; i < N_PLAIN; i++) {
         if (strcmp(plain[i].name, name)) continue;
-        if (plain[i].needs_folder && !a->weights) return atm_fail(ATM_E_USAGE, "%s needs --weights DIR", name);
+        if (plain[i].needs_folder && !a->weights)
+            return atm_fail(ATM_E_USAGE, "%s needs --weights DIR", name);
         return plain[i].run(a);
     }
     if (!atm_component_find(name)) return unknown(name);
@@ -132,7 +136,8 @@ static atm_status dispatch(const args *a, const char *name)
 static atm_status forward(void *values)
 {
     const args *a = values;
-    if (!a->inputs || !a->outputs) return atm_fail(ATM_E_USAGE, "forward needs --inputs FILE and --outputs FILE");
+    if (!a->inputs || !a->outputs)
+        return atm_fail(ATM_E_USAGE, "forward needs --inputs FILE and --outputs FILE");
     TRY_RETURN(dispatch(a, a->common.rest.item[0]));
     printf("%s\n", a->outputs);
     return ATM_OK;
@@ -141,20 +146,21 @@ static atm_status forward(void *values)
 const cli_command cli_forward = {
     "forward", "COMPONENT", "run one component on tensors from a file",
     "  arttomus forward unet --weights model/unet --inputs in.safetensors --outputs out.safetensors\n\n"
-    "  COMPONENT        inputs                                          outputs\n"
-    "  image-encoder    pixel_values [B,3,224,224]                      image_embeds, image_embeds_norm [B,E]\n"
-    "  adapter          image_embeds [B,E]                              tokens [B,n,D]\n"
-    "  language-model   inputs_embeds [B,L,D], attention_mask [B,L]     generated_embeds [B,8,D]\n"
-    "  unet             sample [B,8,T,F], timestep [B] i64,\n"
-    "                   encoder_hidden_states [B,8,D], encoder_hidden_states_1 [B,L,E],\n"
-    "                   encoder_attention_mask_1 [B,L]                  out\n"
-    "  vae-encoder      mel [B,1,T,64]                                  mean, logvar\n"
-    "  vae-decoder      latents [B,8,T/4,16], not rescaled              mel\n"
-    "  vocoder          spectrogram [B,T,64]                            waveform [B,N]\n"
-    "  scheduler        sample, model_output [steps,B,...]              trajectory, timesteps\n"
-    "  mel              waveform [B,N] at 16 kHz                        mel [B,T,64]\n"
-    "  resample         waveform [B,N]                                  waveform\n"
-    "  resize           image [H,W,3] u8                                image [N,N,3] u8\n\n"
+    "  COMPONENT       inputs                                       outputs\n"
+    "  image-encoder   pixel_values [B,3,224,224]                   image_embeds, image_embeds_norm\n"
+    "  adapter         image_embeds [B,E]                           tokens [B,n,D]\n"
+    "  language-model  inputs_embeds [B,L,D], attention_mask [B,L]  generated_embeds [B,8,D]\n"
+    "  unet            sample [B,8,T,F], timestep [B] i64,          out\n"
+    "                  encoder_hidden_states [B,8,D],\n"
+    "                  encoder_hidden_states_1 [B,L,E],\n"
+    "                  encoder_attention_mask_1 [B,L]\n"
+    "  vae-encoder     mel [B,1,T,64]                               mean, logvar\n"
+    "  vae-decoder     latents [B,8,T/4,16], not rescaled           mel\n"
+    "  vocoder         spectrogram [B,T,64]                         waveform [B,N]\n"
+    "  scheduler       sample, model_output [steps,B,...]           trajectory, timesteps\n"
+    "  mel             waveform [B,N] at 16 kHz                     mel [B,T,64]\n"
+    "  resample        waveform [B,N]                               waveform\n"
+    "  resize          image [H,W,3] u8                             image [N,N,3] u8\n\n"
     "With --grad, an input grad_output.NAME for each output gives grad.NAME.",
     options, &defaults, sizeof(args), 1, 1, forward
 };

@@ -39,7 +39,8 @@ static const char *const backends[] = { "auto", "cpu", "cuda", "ref", NULL };
 
 #define AT(member) offsetof(args, member)
 static const cli_option options[] = {
-    { "image", 'i', CLI_LIST, AT(images), .value = "FILE", .help = "an artwork (JPEG, PNG, WebP); may be repeated" },
+    { "image", 'i', CLI_LIST, AT(images), .value = "FILE",
+      .help = "an artwork (JPEG, PNG, WebP); may be repeated" },
     { "images", 0, CLI_TEXT, AT(folder), .value = "DIR", .help = "every artwork in a folder" },
     { "manifest", 0, CLI_TEXT, AT(manifest), .value = "FILE",
       .help = "JSON lines: {\"image\": ..., \"output\": ..., \"seed\": ...}" },
@@ -47,9 +48,11 @@ static const cli_option options[] = {
       .help = "file to write, or folder for several (default: here, named as the image)" },
     { "format", 0, CLI_CHOICE, AT(format), .choices = formats, .value = "FORMAT",
       .help = "wav (float), wav16, flac, ogg (default: as the output's name says, else wav)" },
-    { "spectrogram", 0, CLI_TEXT, AT(spectrogram), .value = "PATH", .help = "also draw the spectrogram, a PNG" },
+    { "spectrogram", 0, CLI_TEXT, AT(spectrogram), .value = "PATH",
+      .help = "also draw the spectrogram, a PNG" },
     { "model", 'm', CLI_TEXT, AT(model), .value = "DIR", .help = "model folder (default: the built-in one)" },
-    { "duration", 'd', CLI_DOUBLE, AT(duration), 1, 600, .value = "SECONDS", .help = "1 to 600 (default 10)" },
+    { "duration", 'd', CLI_DOUBLE, AT(duration), 1, 600, .value = "SECONDS",
+      .help = "1 to 600 (default 10)" },
     { "seed", 's', CLI_SEED, AT(seed), .value = "N", .help = "same seed, same bits (default 0)" },
     { "n", 'n', CLI_INT, AT(n), 1, 1000, .value = "N", .help = "variants of each artwork (default 1)" },
     { "steps", 0, CLI_INT, AT(steps), 1, 1000, .value = "N", .help = "denoising steps (default 25)" },
@@ -60,10 +63,12 @@ static const cli_option options[] = {
       .help = "how much the artwork is exaggerated; 1: not, and twice as fast (default 3.5)" },
     { "latents-in", 0, CLI_TEXT, AT(latents_in), .value = "FILE",
       .help = "starting noise, tensor `latents` [B,8,T,16] of a safetensors file" },
-    { "latents-out", 0, CLI_TEXT, AT(latents_out), .value = "FILE", .help = "save the finished latents, the same way" },
+    { "latents-out", 0, CLI_TEXT, AT(latents_out), .value = "FILE",
+      .help = "save the finished latents, the same way" },
     { "batch", 'b', CLI_INT, AT(batch), 1, 64, .value = "N", .help = "clips computed together (default 1)" },
     { "threads", 't', CLI_INT, AT(threads), 1, 1024, .value = "N", .help = "default: one for each core" },
-    { "backend", 0, CLI_CHOICE, AT(backend), .choices = backends, .value = "NAME", .help = "auto (default), cpu, cuda, ref" },
+    { "backend", 0, CLI_CHOICE, AT(backend), .choices = backends, .value = "NAME",
+      .help = "auto (default), cpu, cuda, ref" },
     { "force", 'f', CLI_FLAG, AT(force), .help = "make again what is already there" },
     { 0 }
 };
@@ -159,13 +164,16 @@ static void save_job(run *r, const atm_result *result, int first_clip, const cli
 }
 
 /* Encodes the jobs from..to; `good` receives those that can be read. */
-static int encode_group(run *r, int from, int to, const cli_job **good, atm_artwork *artwork, float *embeddings)
+static int encode_group(run *r, int from, int to, const cli_job **good, atm_artwork *artwork,
+                        float *embeddings)
 {
     int n = 0;
     for (int i = from; i < to && !cli_signal(); i++) {
         const cli_job *job = &r->jobs.job[i];
         float *embedding = embeddings + (size_t)n * (size_t)r->info.embedding_dim;
         const atm_artwork file = { .size = sizeof file, .path = job->image };
+        const atm_progress looking = { .stage = "encode", .step = i - from + 1, .n_steps = to - from };
+        cli_progress(r->label, (double)r->clips_done / r->clips_total, &looking);
         const atm_status status = atm_encode(r->model, &file, embedding);
         if (status != ATM_OK) {
             job_failed(r, job, status);
@@ -177,7 +185,8 @@ static int encode_group(run *r, int from, int to, const cli_job **good, atm_artw
     return n;
 }
 
-static atm_status generate_group(run *r, int n, const cli_job *const *job, const atm_artwork *artwork, int first_clip)
+static atm_status generate_group(run *r, int n, const cli_job *const *job, const atm_artwork *artwork,
+                                 int first_clip)
 {
     atm_result *result = NULL;
     cli_latents_slice(&r->latents, first_clip, n * r->args->n, &r->options);
@@ -237,10 +246,12 @@ static atm_status collect_jobs(run *r)
 {
     const args *a = r->args;
     for (int i = 0; i < a->images.n; i++) TRY_RETURN(cli_jobs_add(&r->jobs, a->images.item[i], a->seed));
-    for (int i = 0; i < a->common.rest.n; i++) TRY_RETURN(cli_jobs_add(&r->jobs, a->common.rest.item[i], a->seed));
+    for (int i = 0; i < a->common.rest.n; i++)
+        TRY_RETURN(cli_jobs_add(&r->jobs, a->common.rest.item[i], a->seed));
     if (a->folder) TRY_RETURN(cli_jobs_add_folder(&r->jobs, a->folder, a->seed));
     if (a->manifest) TRY_RETURN(cli_jobs_add_manifest(&r->jobs, a->manifest, a->seed));
-    if (r->jobs.n == 0) return atm_fail(ATM_E_USAGE, "which artwork? --image FILE, --images DIR or --manifest FILE");
+    if (r->jobs.n == 0)
+        return atm_fail(ATM_E_USAGE, "which artwork? --image FILE, --images DIR or --manifest FILE");
     const char *format = a->format ? a->format : "wav";
     const cli_targets targets = { a->output, a->spectrogram, strcmp(format, "wav16") ? format : "wav", a->n };
     TRY_RETURN(cli_jobs_resolve(&r->jobs, &targets));
@@ -256,7 +267,8 @@ static atm_status open_model(run *r)
     r->info.size = sizeof r->info;
     TRY_RETURN(atm_get_info(r->model, &r->info));
     r->options = (atm_generate_options){
-        .size = sizeof r->options, .steps = a->steps, .sampler = a->sampler, .eta = a->eta, .guidance = a->guidance,
+        .size = sizeof r->options, .steps = a->steps, .sampler = a->sampler, .eta = a->eta,
+            .guidance = a->guidance,
         .duration = a->duration, .n = a->n, .batch = a->batch, .progress = on_progress, .user = r
     };
     return cli_latents_open(&r->latents, a->latents_in, r->model, r->clips_total, a->duration);

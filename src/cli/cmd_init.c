@@ -24,7 +24,8 @@ static const args defaults = { 0 };
 
 #define AT(member) offsetof(args, member)
 static const cli_option options[] = {
-    { "config", 'c', CLI_TEXT, AT(config), .value = "FILE", .help = "sizes of the networks (YAML; configs/)" },
+    { "config", 'c', CLI_TEXT, AT(config), .value = "FILE",
+      .help = "sizes of the networks (YAML; configs/)" },
     { "out", 'o', CLI_TEXT, AT(out), .value = "DIR", .help = "folder to write" },
     { "seed", 's', CLI_SEED, AT(seed), .value = "N", .help = "same seed, same bytes (default 0)" },
     { "threads", 't', CLI_INT, AT(threads), 1, 1024, .value = "N", .help = "default: one for each core" },

@@ -26,9 +26,12 @@ static const args defaults = { .duration = 10, .batch = 1 };
 #define AT(member) offsetof(args, member)
 static const cli_option options[] = {
     { "json", 0, CLI_FLAG, AT(json), .help = "as JSON, for programs" },
-    { "duration", 'd', CLI_DOUBLE, AT(duration), 1, 600, .value = "SECONDS", .help = "for a model's memory plan (default 10)" },
-    { "batch", 'b', CLI_INT, AT(batch), 1, 64, .value = "N", .help = "for a model's memory plan (default 1)" },
-    { "largest", 0, CLI_INT, AT(largest), 0, 1000, .value = "N", .help = "also the N largest tensors of each network's plan" },
+    { "duration", 'd', CLI_DOUBLE, AT(duration), 1, 600, .value = "SECONDS",
+      .help = "for a model's memory plan (default 10)" },
+    { "batch", 'b', CLI_INT, AT(batch), 1, 64, .value = "N",
+      .help = "for a model's memory plan (default 1)" },
+    { "largest", 0, CLI_INT, AT(largest), 0, 1000, .value = "N",
+      .help = "also the N largest tensors of each network's plan" },
     { 0 }
 };
 
@@ -38,7 +41,8 @@ static json_t *tensor_json(const atm_file_tensor *t)
 {
     json_t *shape = json_array();
     for (int i = 0; i < t->rank; i++) json_array_append_new(shape, json_integer(t->dim[i]));
-    return json_pack("{s:s, s:s, s:o, s:I}", "name", t->name, "dtype", atm_dtype_name(t->dtype), "shape", shape,
+    return json_pack("{s:s, s:s, s:o, s:I}", "name", t->name, "dtype", atm_dtype_name(t->dtype), "shape",
+                     shape,
                      "bytes", (json_int_t)t->bytes);
 }
 
@@ -66,7 +70,8 @@ static void print_file(const json_t *file)
     const char *key;
     json_t *value;
     size_t i;
-    printf("%s (%s)\n", json_string_value(json_object_get(file, "path")), json_string_value(json_object_get(file, "format")));
+    printf("%s (%s)\n", json_string_value(json_object_get(file, "path")),
+           json_string_value(json_object_get(file, "format")));
     json_object_foreach(json_object_get(file, "metadata"), key, value)
         printf("  metadata %s: %s\n", key, json_string_value(value));
     json_array_foreach(json_object_get(file, "tensors"), i, value) {
@@ -75,7 +80,8 @@ static void print_file(const json_t *file)
                json_string_value(json_object_get(value, "name")));
         free(shape);
     }
-    printf("  %zu tensors, %" JSON_INTEGER_FORMAT " elements, %s\n", json_array_size(json_object_get(file, "tensors")),
+    printf("  %zu tensors, %" JSON_INTEGER_FORMAT " elements, %s\n",
+           json_array_size(json_object_get(file, "tensors")),
            json_integer_value(json_object_get(file, "elements")),
            cli_bytes_text((double)json_integer_value(json_object_get(file, "bytes"))));
 }

@@ -20,8 +20,10 @@ static atm_status take(const atm_tensor_file *file, const char *name, atm_dtype 
     *out = t;
     if (!t) return atm_fail(ATM_E_DATA, "%s: holds no tensor `%s`", atm_tensor_file_path(file), name);
     if (t->dtype != dtype || t->rank != rank)
-        return atm_fail(ATM_E_DATA, "%s: `%s` is %s %s, must be %s with %d dimensions", atm_tensor_file_path(file), name,
-                        atm_dtype_name(t->dtype), atm_shape_text(shape, t->dim, t->rank), atm_dtype_name(dtype), rank);
+        return atm_fail(ATM_E_DATA, "%s: `%s` is %s %s, must be %s with %d dimensions",
+                        atm_tensor_file_path(file), name,
+                        atm_dtype_name(t->dtype), atm_shape_text(shape, t->dim, t->rank),
+                        atm_dtype_name(dtype), rank);
     return ATM_OK;
 }
 
@@ -37,7 +39,7 @@ static atm_status put(const char *path, atm_file_tensor t)
 
 typedef struct {
     const char *name;               /* of the result */
-    int64_t width, depth;           /* of a row of the result: [B, width], or [B, width, depth] when depth > 0 */
+    int64_t width, depth;           /* the result is [B, width], or [B, width, depth] when depth > 0 */
     atm_status (*row)(const float *x, size_t n, const void *how, float *y);
     const void *how;
 } row_work;
@@ -46,7 +48,8 @@ static atm_status run_rows(const atm_file_tensor *x, const row_work *w, const ch
 {
     const size_t n = (size_t)x->dim[1], rows = (size_t)x->dim[0];
     size_t row = (size_t)w->width * (size_t)(w->depth ? w->depth : 1), bytes;
-    if (!atm_mul_size(row, sizeof(float), &bytes)) return atm_fail(ATM_E_DATA, "%s: the result is too large", outputs);
+    if (!atm_mul_size(row, sizeof(float), &bytes))
+        return atm_fail(ATM_E_DATA, "%s: the result is too large", outputs);
     float *y = calloc(rows ? rows : 1, bytes ? bytes : 1);
     atm_status status = y ? ATM_OK : atm_fail(ATM_E_MEMORY, "no memory for %zu rows", rows);
     for (size_t i = 0; i < rows && status == ATM_OK; i++)

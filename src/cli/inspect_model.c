@@ -39,7 +39,8 @@ static json_t *describe_part(const subject *s, int part)
 {
     const engine_cost *cost = &s->budget.part[part];
     return json_pack("{s:s, s:I, s:I, s:I, s:f}", "name", engine_part_names[part], "parameters",
-                     (json_int_t)(cost->weights / sizeof(float)), "weights", (json_int_t)cost->weights, "block",
+                     (json_int_t)(cost->weights / sizeof(float)), "weights", (json_int_t)cost->weights,
+                     "block",
                      (json_int_t)cost->block, "flop", cost->work);
 }
 
@@ -48,10 +49,13 @@ static json_t *describe(const subject *s)
     const atm_model_dir *dir = &s->model->dir;
     json_t *parts = json_array();
     for (int part = 0; part < ENGINE_PARTS; part++) json_array_append_new(parts, describe_part(s, part));
-    return json_pack("{s:s, s:b, s:s, s:i, s:i, s:i, s:i, s:o, s:I, s:I}", "path", dir->path, "trained", s->model->trained,
-                     "conditioning", dir->conditioning.source, "image_size", dir->config.image_encoder.image_size,
+    return json_pack("{s:s, s:b, s:s, s:i, s:i, s:i, s:i, s:o, s:I, s:I}", "path", dir->path, "trained",
+                     s->model->trained,
+                     "conditioning", dir->conditioning.source, "image_size",
+                     dir->config.image_encoder.image_size,
                      "sampling_rate", dir->config.vocoder.sampling_rate, "batch", s->request.batch,
-                     "latent_frames", s->request.frames, "parts", parts, "results", (json_int_t)s->budget.results, "peak",
+                     "latent_frames", s->request.frames, "parts", parts, "results",
+                     (json_int_t)s->budget.results, "peak",
                      (json_int_t)engine_budget_peak(&s->budget));
 }
 
@@ -66,8 +70,15 @@ atm_status cli_describe_model(const char *path, double duration, int batch, json
 
 /* ------------------------------------------------------------------ printing */
 
-static double number(const json_t *object, const char *key) { return json_number_value(json_object_get(object, key)); }
-static const char *text(const json_t *object, const char *key) { return json_string_value(json_object_get(object, key)); }
+static double number(const json_t *object, const char *key)
+{
+    return json_number_value(json_object_get(object, key));
+}
+
+static const char *text(const json_t *object, const char *key)
+{
+    return json_string_value(json_object_get(object, key));
+}
 
 void cli_print_model(const json_t *d)
 {
@@ -80,13 +91,14 @@ void cli_print_model(const json_t *d)
     printf("%-16s  %13s  %10s  %10s  %10s\n", "network", "parameters", "weights", "working", "GFLOP");
     json_array_foreach(json_object_get(d, "parts"), i, part) {
         printf("%-16s  %13.0f  %10s  %10s  %10.2f\n", text(part, "name"), number(part, "parameters"),
-               cli_bytes_text(number(part, "weights")), cli_bytes_text(number(part, "block")), number(part, "flop") / 1e9);
+               cli_bytes_text(number(part, "weights")), cli_bytes_text(number(part, "block")),
+               number(part, "flop") / 1e9);
         parameters += number(part, "parameters");
     }
     printf("%-16s  %13.0f\n\n", "all", parameters);
-    printf("%.0f clips of %.0f latent frames need %s: all weights, the largest working memory, %s of results.\n",
-           number(d, "batch"), number(d, "latent_frames"), cli_bytes_text(number(d, "peak")),
-           cli_bytes_text(number(d, "results")));
+    printf("%.0f clips of %.0f latent frames need %s: all weights, the largest working memory,\n"
+           "and %s of results.\n", number(d, "batch"), number(d, "latent_frames"),
+           cli_bytes_text(number(d, "peak")), cli_bytes_text(number(d, "results")));
 }
 
 atm_status cli_print_plans(const char *path, double duration, int batch, int largest)

@@ -108,7 +108,8 @@ static atm_status make_folder(atm_arena *arena, const char *path)
         if (!c) break;
     }
     return is_folder(path) ? ATM_OK
-                           : atm_fail(ATM_E_IO, "%s: must be a folder to hold several files, and is a file", path);
+                           : atm_fail(ATM_E_IO, "%s: must be a folder to hold several files, and is a file",
+                                      path);
 }
 
 /* One kind of output: `target` as the user gave it, or NULL for the working directory. */

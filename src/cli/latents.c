@@ -12,11 +12,13 @@ static atm_status check_shape(const cli_latents *l, const char *path, const atm_
     char have[ATM_SHAPE_TEXT], want[ATM_SHAPE_TEXT];
     if (!t) return atm_fail(ATM_E_DATA, "%s: holds no tensor `latents`", path);
     if (t->dtype == ATM_F32 && t->rank == 4 && !memcmp(t->dim, l->dim, sizeof l->dim)) return ATM_OK;
-    return atm_fail(ATM_E_DATA, "%s: `latents` is %s %s, and this request takes F32 %s", path, atm_dtype_name(t->dtype),
+    return atm_fail(ATM_E_DATA, "%s: `latents` is %s %s, and this request takes F32 %s", path,
+                    atm_dtype_name(t->dtype),
                     atm_shape_text(have, t->dim, t->rank), atm_shape_text(want, l->dim, 4));
 }
 
-atm_status cli_latents_open(cli_latents *l, const char *path, const atm_model *model, int clips, double duration)
+atm_status cli_latents_open(cli_latents *l, const char *path, const atm_model *model, int clips,
+                            double duration)
 {
     atm_info info = { .size = sizeof info };
     TRY_RETURN(atm_get_info(model, &info));

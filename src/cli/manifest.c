@@ -55,8 +55,11 @@ static atm_status take(const manifest *m, const char *key, const json_t *value, 
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
         if (!strcmp(keys[i].key, key)) return keys[i].take(m, value, job);
     const char *near = atm_nearest(key, keys, sizeof keys / sizeof keys[0], sizeof keys[0]);
-    return atm_fail(ATM_E_DATA, "%s:%d: unknown key \"%s\"%s%s%s", m->path, m->line, key,
-                    near ? ": did you mean \"" : ": known are image, output, seed", near ? near : "", near ? "\"?" : "");
+    if (near)
+        return atm_fail(ATM_E_DATA, "%s:%d: unknown key \"%s\": did you mean \"%s\"?", m->path, m->line, key,
+                        near);
+    return atm_fail(ATM_E_DATA, "%s:%d: unknown key \"%s\": known are image, output, seed", m->path, m->line,
+                    key);
 }
 
 static atm_status take_line(const manifest *m, const char *text, size_t length)

@@ -40,7 +40,8 @@ static atm_status load_pixels(const atm_model *model, const atm_artwork *a, floa
 static atm_status copy_embedding(const float *in, int n, float *out)
 {
     for (int i = 0; i < n; i++)
-        if (!isfinite(in[i])) return atm_fail(ATM_E_DATA, "number %d of an artwork's embedding is not finite", i);
+        if (!isfinite(in[i]))
+            return atm_fail(ATM_E_DATA, "number %d of an artwork's embedding is not finite", i);
     memcpy(out, in, (size_t)n * sizeof *out);
     return ATM_OK;
 }
@@ -65,15 +66,19 @@ done:
 atm_artwork engine_artwork_at(const atm_artwork *first, int i)
 {
     atm_artwork a = { 0 };
-    memcpy(&a, (const char *)first + (size_t)i * first->size, first->size < sizeof a ? first->size : sizeof a);
+    const size_t size = first->size < sizeof a ? first->size : sizeof a;
+    memcpy(&a, (const char *)first + (size_t)i * first->size, size);
     return a;
 }
+
+bool engine_is_embedding(const atm_artwork *a) { return a->embedding && !a->path && !a->bytes && !a->rgb; }
 
 atm_status atm_encode(atm_model *model, const atm_artwork *artwork, float *embedding)
 {
     const atm_artwork a = engine_artwork_at(artwork, 0);
-    const bool given = a.embedding && !a.path && !a.bytes && !a.rgb;
-    const atm_status status = given ? copy_embedding(a.embedding, model->dir.config.image_encoder.projection_dim, embedding)
-                                    : encode_image(model, &a, embedding);
-    return status != ATM_OK && a.path && !strstr(atm_error(), a.path) ? atm_fail_in(status, "%s", a.path) : status;
+    const int dim = model->dir.config.image_encoder.projection_dim;
+    const atm_status status = engine_is_embedding(&a) ? copy_embedding(a.embedding, dim, embedding)
+                                                      : encode_image(model, &a, embedding);
+    if (status == ATM_OK || !a.path || strstr(atm_error(), a.path)) return status;
+    return atm_fail_in(status, "%s", a.path);
 }

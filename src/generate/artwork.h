@@ -8,4 +8,7 @@
  * shorter struct than ours. */
 atm_artwork engine_artwork_at(const atm_artwork *first, int i);
 
+/* Has it been looked at already, so that the image encoder is not needed? */
+bool engine_is_embedding(const atm_artwork *artwork);
+
 #endif

@@ -38,7 +38,8 @@ static atm_status cost_of(const atm_model *model, const engine_request *r, engin
     return ATM_OK;
 }
 
-atm_status engine_print_plan(const atm_model *model, const engine_request *r, engine_part part, FILE *to, int largest)
+atm_status engine_print_plan(const atm_model *model, const engine_request *r, engine_part part, FILE *to,
+                             int largest)
 {
     atm_plan *plan;
     TRY_RETURN(outline(model, r, part, &plan));
@@ -49,14 +50,16 @@ atm_status engine_print_plan(const atm_model *model, const engine_request *r, en
 
 static size_t result_bytes(const atm_model *model, const engine_request *r)
 {
-    const size_t mel = (size_t)r->frames * (size_t)atm_vae_scale(&model->dir.config.vae) * (size_t)model->dir.config.vocoder.model_in_dim;
+    const atm_model_config *c = &model->dir.config;
+    const size_t mel = (size_t)r->frames * (size_t)atm_vae_scale(&c->vae) * (size_t)c->vocoder.model_in_dim;
     return (size_t)r->clips * (r->samples + mel + engine_latent_size(model, r->frames)) * sizeof(float);
 }
 
 atm_status engine_budget_make(const atm_model *model, const engine_request *r, engine_budget *out)
 {
     *out = (engine_budget){ .results = result_bytes(model, r) };
-    for (int part = 0; part < ENGINE_PARTS; part++) TRY_RETURN(cost_of(model, r, (engine_part)part, &out->part[part]));
+    for (int part = r->n_images ? 0 : ENGINE_ADAPTER; part < ENGINE_PARTS; part++)
+        TRY_RETURN(cost_of(model, r, (engine_part)part, &out->part[part]));
     return ATM_OK;
 }
 
@@ -103,27 +106,28 @@ static size_t available_memory(void)
     const size_t machine = from_kib(read_number("/proc/meminfo", "MemAvailable: %llu", SIZE_MAX));
     const size_t container = left_of(read_number("/sys/fs/cgroup/memory.max", "%llu", SIZE_MAX),
                                      read_number("/sys/fs/cgroup/memory.current", "%llu", 0));
+    const size_t mapped = from_kib(read_number("/proc/self/status", "VmSize: %llu", 0));
     const bool limited = getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY;
-    const size_t process = limited ? left_of(space.rlim_cur, from_kib(read_number("/proc/self/status", "VmSize: %llu", 0)))
-                                   : SIZE_MAX;
+    const size_t process = limited ? left_of(space.rlim_cur, mapped) : SIZE_MAX;
     const size_t least = machine < container ? machine : container;
     return least < process ? least : process;
 }
 
-static size_t loaded_weights(const atm_model *model, const engine_budget *b)
+static size_t resident_weights(const atm_model *model, const engine_budget *b)
 {
     size_t bytes = 0;
     for (int part = 0; part < ENGINE_PARTS; part++)
-        if (model->loaded[part]) bytes += b->part[part].weights;
+        if (model->resident[part]) bytes += b->part[part].weights;
     return bytes;
 }
 
 atm_status engine_budget_check(const atm_model *model, const engine_budget *b)
 {
-    const size_t peak = engine_budget_peak(b), loaded = loaded_weights(model, b);
-    const size_t needed = model->memory_limit ? peak : peak - loaded;
+    const size_t peak = engine_budget_peak(b);
+    const size_t needed = model->memory_limit ? peak : peak - resident_weights(model, b);
     const size_t have = model->memory_limit ? model->memory_limit : available_memory();
     if (needed <= have) return ATM_OK;
-    return atm_fail(ATM_E_MEMORY, "needs %.2f GB of memory, have %.2f GB: try a shorter duration or a smaller batch",
+    return atm_fail(ATM_E_MEMORY,
+                    "needs %.2f GB of memory, have %.2f GB: try a shorter duration or a smaller batch",
                     (double)needed / 1e9, (double)have / 1e9);
 }

@@ -18,14 +18,16 @@ typedef struct {
     size_t results;             /* sounds, spectrograms, latents             */
 } engine_budget;
 
-/* Lays out every plan of the request, allocating none. */
+/* Lays out every plan of the request, allocating none.  Without images to look at
+ * the image encoder costs nothing. */
 atm_status engine_budget_make(const atm_model *model, const engine_request *request, engine_budget *out);
 
 /* All weights, the largest plan, and the results. */
 size_t engine_budget_peak(const engine_budget *budget);
 
 /* The table of the `largest` tensors of a network's plan. */
-atm_status engine_print_plan(const atm_model *model, const engine_request *request, engine_part part, FILE *to,
+atm_status engine_print_plan(const atm_model *model, const engine_request *request, engine_part part,
+                             FILE *to,
                              int largest);
 
 /* ATM_E_MEMORY "needs X, have Y, try ..." when the peak does not fit. */

@@ -28,7 +28,8 @@ static atm_status open_in(atm_model *model, const atm_recipe *recipe, const char
     char folder[PATH_MAX];
     const int n = snprintf(folder, sizeof folder, "%s/arttomus-XXXXXX", temporary);
     if (n < 0 || n >= (int)sizeof folder || !mkdtemp(folder))
-        return atm_fail(ATM_E_IO, "%s: no temporary folder can be made there: %s", temporary, strerror(errno));
+        return atm_fail(ATM_E_IO, "%s: no temporary folder can be made there: %s", temporary,
+                        strerror(errno));
     const atm_model_init_options options = {
         .seed = 0, .dtype = recipe->dtype, .text_tokens = recipe->text_tokens, .pool = model->device->pool
     };
@@ -47,5 +48,6 @@ atm_status engine_open_builtin(atm_model *model)
     TRY_RETURN(atm_recipe_parse(engine_nano_yaml, strlen(engine_nano_yaml), "the built-in model", &recipe));
     for (size_t i = 0; i < sizeof places / sizeof places[0] && status == ATM_E_IO; i++)
         status = open_in(model, &recipe, places[i]);
-    return status == ATM_OK ? ATM_OK : atm_fail_in(status, "the built-in model cannot be made (--model names another)");
+    if (status == ATM_OK) return ATM_OK;
+    return atm_fail_in(status, "the built-in model cannot be made; name another one");
 }

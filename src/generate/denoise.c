@@ -33,7 +33,8 @@ static void declare_inputs(const atm_model *m, const engine_request *r, engine_d
 {
     const atm_conditioning *c = &m->dir.conditioning;
     const int all = d->halves * d->batch, channels = m->dir.config.unet.in_channels;
-    d->latent = atm_input(d->plan, "latent", ATM_INPUT_VARIES, ATM_DIMS(d->batch, r->frames, engine_bins(m), channels));
+    d->latent = atm_input(d->plan, "latent", ATM_INPUT_VARIES,
+                          ATM_DIMS(d->batch, r->frames, engine_bins(m), channels));
     d->timesteps = atm_input(d->plan, "timesteps", ATM_INPUT_STATIC, ATM_DIMS(r->schedule.steps));
     d->index = atm_input(d->plan, "index", ATM_INPUT_VARIES | ATM_INPUT_INDEX, ATM_DIMS(all));
     d->coef = atm_input(d->plan, "coef", ATM_INPUT_VARIES, ATM_DIMS(ATM_SAMPLER_COEFS));
@@ -47,7 +48,8 @@ static void declare_inputs(const atm_model *m, const engine_request *r, engine_d
         d->noise = atm_input(d->plan, "noise", ATM_INPUT_VARIES, d->latent.rank, d->latent.dim);
 }
 
-void engine_denoiser_append(const atm_model *m, const engine_request *r, int batch, atm_plan *p, engine_denoiser *out)
+void engine_denoiser_append(const atm_model *m, const engine_request *r, int batch, atm_plan *p,
+                            engine_denoiser *out)
 {
     *out = (engine_denoiser){ .plan = p, .batch = batch, .halves = r->guidance > 1 ? 2 : 1 };
     declare_inputs(m, r, out);
@@ -58,12 +60,14 @@ void engine_denoiser_append(const atm_model *m, const engine_request *r, int bat
         .sample = out->latent, .timestep = out->timesteps, .index = out->index,
         .context = { out->loa, out->text }, .mask = { ATM_NONE, out->mask }
     });
-    const atm_sampled s = atm_sampler_step(p, out->latent, guided(p, out, r->guidance, e), history, out->noise, out->coef);
+    const atm_sampled s = atm_sampler_step(p, out->latent, guided(p, out, r->guidance, e), history,
+                                           out->noise, out->coef);
     if (atm_present(history)) atm_assign(p, history, s.x0);
     atm_assign(p, out->latent, s.y);
 }
 
-atm_status engine_denoiser_open(atm_model *model, const engine_request *request, int batch, engine_denoiser *out)
+atm_status engine_denoiser_open(atm_model *model, const engine_request *request, int batch,
+                                engine_denoiser *out)
 {
     atm_plan *plan;
     *out = (engine_denoiser){ 0 };
@@ -83,13 +87,15 @@ void engine_denoiser_close(engine_denoiser *d)
 /* ------------------------------------------------------------------ what does not change */
 
 /* Writes [negative ...][positive ...], a row of each for every clip of the batch. */
-static atm_status write_rows(const engine_denoiser *d, atm_tensor t, const float *negative, const float *positive)
+static atm_status write_rows(const engine_denoiser *d, atm_tensor t, const float *negative,
+                             const float *positive)
 {
     const size_t row = atm_count(t) / (size_t)t.dim[0];
     float *host = malloc(atm_count(t) * sizeof *host);
     if (!host) return atm_fail(ATM_E_MEMORY, "no memory for a conditioning of %zu numbers", atm_count(t));
     for (int i = 0; i < d->halves * d->batch; i++)
-        memcpy(host + (size_t)i * row, i + d->batch < d->halves * d->batch ? negative : positive, row * sizeof *host);
+        memcpy(host + (size_t)i * row, i + d->batch < d->halves * d->batch ? negative : positive,
+               row * sizeof *host);
     const atm_status status = atm_plan_write_f32(d->plan, t, host);
     free(host);
     return status;
@@ -118,7 +124,8 @@ static atm_status write_timesteps(const engine_request *r, const engine_denoiser
     return atm_plan_write_f32(d->plan, d->timesteps, timestep);
 }
 
-static atm_status write_contexts(const atm_model *m, const engine_request *r, const engine_denoiser *d, int first,
+static atm_status write_contexts(const atm_model *m, const engine_request *r, const engine_denoiser *d,
+                                 int first,
                                  const float *loa)
 {
     const atm_conditioning *c = &m->dir.conditioning;
@@ -198,7 +205,8 @@ static atm_status write_step(const engine_request *r, const engine_denoiser *d, 
     return atm_present(d->noise) ? write_noise(d, d->noise, (noise_place){ r, first, step }) : ATM_OK;
 }
 
-atm_status engine_denoise(const atm_model *model, engine_request *r, engine_denoiser *d, int first, const float *loa,
+atm_status engine_denoise(const atm_model *model, engine_request *r, engine_denoiser *d, int first,
+                          const float *loa,
                           float *latent)
 {
     const double work = atm_plan_get_stats(d->plan).flops;

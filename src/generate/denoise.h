@@ -21,12 +21,14 @@ typedef struct {
 void engine_denoiser_append(const atm_model *model, const engine_request *request, int batch, atm_plan *plan,
                             engine_denoiser *out);
 
-atm_status engine_denoiser_open(atm_model *model, const engine_request *request, int batch, engine_denoiser *out);
+atm_status engine_denoiser_open(atm_model *model, const engine_request *request, int batch,
+                                engine_denoiser *out);
 void       engine_denoiser_close(engine_denoiser *denoiser);
 
 /* Denoises clips first .. first + batch - 1 of the request.  loa: of each artwork,
  * [n_artworks, 8, D].  `latent` [batch, C, T, F] receives the result. */
-atm_status engine_denoise(const atm_model *model, engine_request *request, engine_denoiser *denoiser, int first,
+atm_status engine_denoise(const atm_model *model, engine_request *request, engine_denoiser *denoiser,
+                          int first,
                           const float *loa, float *latent);
 
 #endif

@@ -21,15 +21,17 @@ struct atm_model {
     atm_model_dir dir;                  /* where the files are, and their configurations        */
     bool trained, warned;
     size_t memory_limit;                /* 0: what the machine has                              */
-    atm_params params[ENGINE_PARTS];     /* loaded when first used                               */
+    atm_params params[ENGINE_PARTS];    /* files mapped when first used                         */
     bool loaded[ENGINE_PARTS];
+    bool resident[ENGINE_PARTS];        /* a plan has run: its weights are in memory            */
 };
 
 /* Samples for each mel frame. */
 static inline int engine_hop(const atm_model *m)
 {
     int hop = 1;
-    for (int i = 0; i < m->dir.config.vocoder.upsample_rates.n; i++) hop *= m->dir.config.vocoder.upsample_rates.v[i];
+    for (int i = 0; i < m->dir.config.vocoder.upsample_rates.n; i++)
+        hop *= m->dir.config.vocoder.upsample_rates.v[i];
     return hop;
 }
 

@@ -34,8 +34,9 @@ static atm_status encode_artworks(job *j, float *embedding)
     const int n = j->request.n_artworks;
     for (int i = 0; i < n; i++) {
         const atm_artwork artwork = engine_artwork_at(j->artworks, i);
+        const double work = engine_is_embedding(&artwork) ? 0 : j->budget.part[ENGINE_IMAGE_ENCODER].work;
         TRY_RETURN(atm_encode(j->model, &artwork, embedding + (size_t)i * dim));
-        TRY_RETURN(engine_report(&j->request, "encode", i + 1, n, j->budget.part[ENGINE_IMAGE_ENCODER].work));
+        TRY_RETURN(engine_report(&j->request, "encode", i + 1, n, work));
     }
     return ATM_OK;
 }
@@ -67,11 +68,13 @@ done:
 static atm_status make_conditions(job *j)
 {
     const atm_conditioning *c = &j->model->dir.conditioning;
-    const size_t n = (size_t)j->request.n_artworks, dim = (size_t)j->model->dir.config.image_encoder.projection_dim;
+    const size_t n = (size_t)j->request.n_artworks;
+    const size_t dim = (size_t)j->model->dir.config.image_encoder.projection_dim;
     j->loa_size = (size_t)c->loa_tokens * (size_t)c->loa_dim;
     j->loa = calloc(n, j->loa_size * sizeof *j->loa);
     float *embedding = calloc(n, dim * sizeof *embedding);
-    atm_status status = j->loa && embedding ? ATM_OK : atm_fail(ATM_E_MEMORY, "no memory for %zu artworks", n);
+    atm_status status = ATM_OK;
+    if (!j->loa || !embedding) status = atm_fail(ATM_E_MEMORY, "no memory for %zu artworks", n);
     if (status == ATM_OK) status = encode_artworks(j, embedding);
     if (status == ATM_OK) status = condition_artworks(j, embedding);
     free(embedding);
@@ -91,7 +94,8 @@ static atm_status make_latents(job *j)
             engine_denoiser_close(&denoiser);
             TRY(engine_denoiser_open(j->model, &j->request, batch, &denoiser));
         }
-        TRY(engine_denoise(j->model, &j->request, &denoiser, first, j->loa, engine_result_latent(j->result, first)));
+        TRY(engine_denoise(j->model, &j->request, &denoiser, first, j->loa,
+                           engine_result_latent(j->result, first)));
     }
 done:
     engine_denoiser_close(&denoiser);
@@ -127,7 +131,8 @@ static atm_status make_sounds(job *j)
     for (int i = 0; i < clips; i++) {
         TRY(engine_stage_run(&vocoder, engine_result_mel(j->result, i), whole));
         TRY(engine_result_set_audio(j->result, i, whole));
-        TRY(engine_report(&j->request, "decode", clips + i + 1, 2 * clips, j->budget.part[ENGINE_VOCODER].work));
+        TRY(engine_report(&j->request, "decode", clips + i + 1, 2 * clips,
+                          j->budget.part[ENGINE_VOCODER].work));
     }
 done:
     engine_stage_close(&vocoder);
@@ -140,17 +145,23 @@ done:
 static double total_work(const engine_request *r, const engine_budget *b)
 {
     const double batches = (r->clips + r->batch - 1) / r->batch;    /* the last may be smaller: an estimate */
-    return r->n_artworks * (b->part[ENGINE_IMAGE_ENCODER].work + b->part[ENGINE_LANGUAGE_MODEL].work)
+    return r->n_images * b->part[ENGINE_IMAGE_ENCODER].work
+         + r->n_artworks * b->part[ENGINE_LANGUAGE_MODEL].work
          + batches * r->schedule.steps * b->part[ENGINE_UNET].work
          + r->clips * (b->part[ENGINE_VAE].work + b->part[ENGINE_VOCODER].work);
 }
 
-static atm_status copy_seeds(job *j)
+static atm_status look_at_artworks(job *j)
 {
     uint64_t *seeds = calloc((size_t)j->request.n_artworks, sizeof *seeds);
     if (!seeds) return atm_fail(ATM_E_MEMORY, "no memory for %d artworks", j->request.n_artworks);
-    for (int i = 0; i < j->request.n_artworks; i++) seeds[i] = engine_artwork_at(j->artworks, i).seed;
     j->request.seeds = seeds;
+    j->request.n_images = 0;
+    for (int i = 0; i < j->request.n_artworks; i++) {
+        const atm_artwork artwork = engine_artwork_at(j->artworks, i);
+        seeds[i] = artwork.seed;
+        j->request.n_images += !engine_is_embedding(&artwork);
+    }
     return ATM_OK;
 }
 
@@ -165,7 +176,7 @@ static void warn_untrained(atm_model *model)
 static atm_status run(job *j)
 {
     warn_untrained(j->model);
-    TRY_RETURN(copy_seeds(j));
+    TRY_RETURN(look_at_artworks(j));
     TRY_RETURN(engine_budget_make(j->model, &j->request, &j->budget));
     TRY_RETURN(engine_budget_check(j->model, &j->budget));
     j->request.work_total = total_work(&j->request, &j->budget);
@@ -191,7 +202,8 @@ atm_status atm_generate(atm_model *model, int n_artworks, const atm_artwork *art
     return status;
 }
 
-atm_status atm_memory_needed(atm_model *model, int n_artworks, const atm_generate_options *options, size_t *bytes)
+atm_status atm_memory_needed(atm_model *model, int n_artworks, const atm_generate_options *options,
+                             size_t *bytes)
 {
     engine_request request;
     engine_budget budget;

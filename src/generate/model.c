@@ -48,7 +48,10 @@ static atm_status open_default(atm_model *model)
 /* ------------------------------------------------------------------ opening */
 
 /* `init` and the built-in model say so in their conditioning. */
-static bool is_trained(const atm_model *model) { return strncmp(model->dir.conditioning.source, "random", 6) != 0; }
+static bool is_trained(const atm_model *model)
+{
+    return strncmp(model->dir.conditioning.source, "random", 6) != 0;
+}
 
 static atm_open_options with_defaults(const atm_open_options *given)
 {
@@ -96,7 +99,8 @@ atm_status atm_get_info(const atm_model *model, atm_info *info)
         .size = size, .folder = model->dir.path, .backend = model->device->backend->name,
         .threads = atm_pool_size(model->device->pool), .trained = model->trained,
         .embedding_dim = c->image_encoder.projection_dim, .sample_rate = c->vocoder.sampling_rate,
-        .latent_channels = c->unet.in_channels, .latent_bins = engine_bins(model), .mel_bins = c->vocoder.model_in_dim
+        .latent_channels = c->unet.in_channels, .latent_bins = engine_bins(model),
+        .mel_bins = c->vocoder.model_in_dim
     };
     if (size < sizeof info->size || size > 4096) return atm_fail(ATM_E_USAGE, "atm_info.size is %zu", size);
     memcpy(info, &all, size < sizeof all ? size : sizeof all);

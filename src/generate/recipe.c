@@ -15,7 +15,8 @@ static const char *const encoder_names[] = { "imagebind", "clip", NULL };
 /* The file's content, in the C types that io/config.h fills. */
 typedef struct {
     int dtype;
-    struct { int kind, image_size, patch_size, hidden_size, intermediate_size, layers, heads, projection_dim; } image;
+    struct { int kind, image_size, patch_size, hidden_size, intermediate_size, layers, heads,
+             projection_dim; } image;
     struct { int hidden_dim, n_tokens; } adapter;
     struct { int n_layer, n_embd, n_head, n_inner, n_positions, vocab_size; } gpt2;
     struct { int length, dim; } text;
@@ -71,9 +72,11 @@ static const atm_config_field fields[] = {
     INTS(vocoder.rates,       "vocoder.upsample_rates",           1, 1024,  "their product is the hop"),
     INTS(vocoder.kernels,     "vocoder.upsample_kernel_sizes",    1, 4096,  "one for each rate"),
     INTS(vocoder.res_kernels, "vocoder.resblock_kernel_sizes",    1, 255,   "odd"),
-    ATM_CONFIG_TABLE(sheet, vocoder.res_dilations, "vocoder.resblock_dilation_sizes", 1, 255, "a list for each kernel"),
+    ATM_CONFIG_TABLE(sheet, vocoder.res_dilations, "vocoder.resblock_dilation_sizes", 1, 255,
+                     "a list for each kernel"),
 
-    ATM_CONFIG_ENUM(sheet, prediction, "scheduler.prediction_type", atm_prediction_names, "what the UNet predicts"),
+    ATM_CONFIG_ENUM(sheet, prediction, "scheduler.prediction_type", atm_prediction_names,
+                    "what the UNet predicts"),
 };
 enum { N_FIELDS = sizeof fields / sizeof fields[0] };
 
@@ -86,10 +89,12 @@ static sheet full_size(void)
     const atm_hifigan_config vocoder = atm_hifigan_config_audioldm2();
     const atm_vae_config vae = atm_vae_config_audioldm2();
     return (sheet){
-        .image = { (int)image->kind, image->image_size, image->patch_size, image->hidden_size, image->intermediate_size,
+        .image = { (int)image->kind, image->image_size, image->patch_size, image->hidden_size,
+                   image->intermediate_size,
                    image->num_hidden_layers, image->num_attention_heads, image->projection_dim },
         .adapter = { 1536, 4 },
-        .gpt2 = { gpt2->n_layer, gpt2->n_embd, gpt2->n_head, gpt2->n_inner, gpt2->n_positions, gpt2->vocab_size },
+        .gpt2 = { gpt2->n_layer, gpt2->n_embd, gpt2->n_head, gpt2->n_inner, gpt2->n_positions,
+                  gpt2->vocab_size },
         .text = { 10, 1024 },
         .unet = { { 4, { 128, 256, 384, 640 } }, 2, 8, 32 },
         .vae = { { 3, { 128, 256, 512 } }, vae.latent_channels, vae.layers_per_block, vae.norm_num_groups,
@@ -104,7 +109,8 @@ static sheet full_size(void)
 
 static atm_image_encoder_config image_encoder(const sheet *s)
 {
-    atm_image_encoder_config c = s->image.kind == ATM_IMAGE_ENCODER_CLIP ? atm_clip_vit_large_14 : atm_imagebind_huge;
+    const bool clip = s->image.kind == ATM_IMAGE_ENCODER_CLIP;
+    atm_image_encoder_config c = clip ? atm_clip_vit_large_14 : atm_imagebind_huge;
     c.image_size = s->image.image_size;
     c.patch_size = s->image.patch_size;
     c.hidden_size = s->image.hidden_size;
@@ -181,13 +187,16 @@ static atm_status check_levels(const char *source, const char *key, const atm_in
 }
 
 /* What the reader of each network's config.json would refuse must not be written. */
-static atm_status check_part(const char *source, const atm_model_part_info *part, const atm_model_config *config)
+static atm_status check_part(const char *source, const atm_model_part_info *part,
+                             const atm_model_config *config)
 {
     atm_model_config scratch;
     atm_json json = { 0 };
-    if (asprintf(&json.path, "%s (%s)", source, part->folder) < 0) return atm_fail(ATM_E_MEMORY, "no memory for a path");
+    if (asprintf(&json.path, "%s (%s)", source, part->folder) < 0)
+        return atm_fail(ATM_E_MEMORY, "no memory for a path");
     json.root = part->json(config);
-    const atm_status status = json.root ? part->read(&json, &scratch) : atm_fail(ATM_E_MEMORY, "no memory for JSON");
+    const atm_status status = json.root ? part->read(&json, &scratch)
+                                        : atm_fail(ATM_E_MEMORY, "no memory for JSON");
     atm_json_free(&json);
     return status;
 }
@@ -206,7 +215,8 @@ static atm_status to_recipe(const sheet *s, const char *source, atm_recipe *out)
     *out = (atm_recipe){ .dtype = dtypes[s->dtype], .text_tokens = s->text.length };
     atm_model_config *c = &out->config;
     c->image_encoder = image_encoder(s);
-    c->adapter = (atm_adapter_config){ s->image.projection_dim, s->adapter.hidden_dim, s->gpt2.n_embd, s->adapter.n_tokens };
+    c->adapter = (atm_adapter_config){ s->image.projection_dim, s->adapter.hidden_dim, s->gpt2.n_embd,
+                                       s->adapter.n_tokens };
     c->language_model = gpt2(s);
     c->unet = unet(s);
     c->vae = vae(s);

@@ -8,7 +8,8 @@
 #include "base/size.h"
 
 static const atm_generate_options defaults = {
-    .size = sizeof defaults, .steps = 25, .sampler = "dpm++", .guidance = 3.5, .duration = 10, .n = 1, .batch = 1
+    .size = sizeof defaults, .steps = 25, .sampler = "dpm++", .guidance = 3.5, .duration = 10,
+    .n = 1, .batch = 1
 };
 
 enum { MAX_STEPS = 1000, MAX_CLIPS = 1 << 20 };
@@ -54,7 +55,8 @@ static atm_status check_ranges(const atm_generate_options *o)
  * that leaves fewer samples than were asked for, one latent frame more. */
 static int mel_frames(const atm_model *model, double duration)
 {
-    const int hop = engine_hop(model), rate = model->dir.config.vocoder.sampling_rate, scale = atm_vae_scale(&model->dir.config.vae);
+    const atm_model_config *c = &model->dir.config;
+    const int hop = engine_hop(model), rate = c->vocoder.sampling_rate, scale = atm_vae_scale(&c->vae);
     int frames = (int)(duration / ((double)hop / rate));
     frames = (frames + scale - 1) / scale * scale;
     if ((double)frames * hop < floor(duration * rate)) frames += scale;
@@ -72,7 +74,8 @@ static atm_status check_latents(const atm_model *model, const engine_request *r,
     size_t wanted = engine_latent_size(model, r->frames);
     if (!r->latents) return ATM_OK;
     if (!atm_mul_size(wanted, (size_t)r->clips, &wanted) || wanted != given)
-        return atm_fail(ATM_E_USAGE, "n_latents is %zu, and %d clips of %d frames take %zu", given, r->clips, r->frames,
+        return atm_fail(ATM_E_USAGE, "n_latents is %zu, and %d clips of %d frames take %zu", given, r->clips,
+                        r->frames,
                         wanted);
     return ATM_OK;
 }
@@ -87,9 +90,10 @@ atm_status engine_request_make(const atm_model *model, int n_artworks, const atm
     TRY_RETURN(check_ranges(&o));
     TRY_RETURN(atm_sampler_find(o.sampler, &sampler));
     if (n_artworks > MAX_CLIPS / o.n)
-        return atm_fail(ATM_E_USAGE, "%d artworks with %d variants each: at most %d clips", n_artworks, o.n, MAX_CLIPS);
+        return atm_fail(ATM_E_USAGE, "%d artworks with %d variants each: at most %d clips", n_artworks, o.n,
+                        MAX_CLIPS);
     *out = (engine_request){
-        .n_artworks = n_artworks, .n = o.n, .clips = n_artworks * o.n,
+        .n_artworks = n_artworks, .n_images = n_artworks, .n = o.n, .clips = n_artworks * o.n,
         .batch = o.batch < n_artworks * o.n ? o.batch : n_artworks * o.n,
         .frames = atm_latent_frames(model, o.duration),
         .samples = (size_t)(o.duration * model->dir.config.vocoder.sampling_rate),
@@ -111,7 +115,8 @@ atm_status engine_report(engine_request *r, const char *stage, int step, int n_s
     r->work_done += work;
     const double fraction = r->work_total > 0 ? r->work_done / r->work_total : 0;
     const atm_progress progress = {
-        .size = sizeof progress, .fraction = fmin(fraction, 1), .stage = stage, .step = step, .n_steps = n_steps
+        .size = sizeof progress, .fraction = fmin(fraction, 1), .stage = stage, .step = step,
+            .n_steps = n_steps
     };
     if (!r->progress || r->progress(&progress, r->user) == 0) return ATM_OK;
     return atm_fail(ATM_E_CANCELLED, "stopped by the caller in %s, step %d of %d", stage, step, n_steps);

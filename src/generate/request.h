@@ -6,6 +6,7 @@
 
 typedef struct {
     int n_artworks, n, clips, batch;
+    int n_images;                       /* artworks that the image encoder must look at  */
     int frames;                         /* T of the latents                              */
     size_t samples;                     /* of each clip's sound                          */
     double guidance;

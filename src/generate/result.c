@@ -34,7 +34,8 @@ atm_status engine_result_create(const atm_model *model, const engine_request *re
     r->mel = calloc(clips, mel_size(r) * sizeof(float));
     r->latent = calloc(clips, latent_size(r) * sizeof(float));
     *out = r;
-    return r->audio && r->mel && r->latent ? ATM_OK : atm_fail(ATM_E_MEMORY, "no memory for %d clips", r->clips);
+    return r->audio && r->mel && r->latent ? ATM_OK : atm_fail(ATM_E_MEMORY, "no memory for %d clips",
+                                                               r->clips);
 }
 
 void atm_result_free(atm_result *r)
@@ -56,7 +57,8 @@ atm_status engine_result_set_audio(atm_result *r, int clip, const float *samples
 {
     for (size_t i = 0; i < r->samples; i++)
         if (!isfinite(samples[i]))
-            return atm_fail(ATM_E_DATA, "sample %zu of clip %d is not finite: are the model's weights broken?", i, clip);
+            return atm_fail(ATM_E_DATA,
+                            "sample %zu of clip %d is not finite: are the model's weights broken?", i, clip);
     memcpy(r->audio + (size_t)clip * r->samples, samples, r->samples * sizeof *samples);
     return ATM_OK;
 }
@@ -89,7 +91,8 @@ atm_matrix atm_result_latent(const atm_result *r, int clip)
 
 static atm_status find_clip(const atm_result *r, int clip)
 {
-    return has_clip(r, clip) ? ATM_OK : atm_fail(ATM_E_USAGE, "there is no clip %d among %d", clip, atm_result_clips(r));
+    return has_clip(r, clip) ? ATM_OK : atm_fail(ATM_E_USAGE, "there is no clip %d among %d", clip,
+                                                 atm_result_clips(r));
 }
 
 /* A name without an extension we know is a WAV: it may be a pipe or a device. */

@@ -33,7 +33,8 @@ static engine_stage language_model(place at)
 {
     const atm_gpt2_config *c = &at.model->dir.config.language_model;
     engine_stage s = { .plan = at.plan };
-    s.in = atm_input(at.plan, "tokens", ATM_INPUT_VARIES, ATM_DIMS(1, at.model->dir.config.adapter.n_tokens, c->n_embd));
+    s.in = atm_input(at.plan, "tokens", ATM_INPUT_VARIES, ATM_DIMS(1, at.model->dir.config.adapter.n_tokens,
+                                                                   c->n_embd));
     s.out = atm_gpt2(at.plan, c, s.in, ATM_NONE);
     return s;
 }
@@ -97,12 +98,15 @@ atm_status engine_plan_begin(atm_model *model, engine_part part, atm_plan **out)
 atm_status engine_plan_finish(atm_model *model, engine_part part, atm_plan *plan)
 {
     if (!atm_plan_failed(plan)) TRY_RETURN(atm_params_check(&model->params[part]));
-    return atm_plan_finish(plan, (atm_plan_options){ 0 });
+    TRY_RETURN(atm_plan_finish(plan, (atm_plan_options){ 0 }));
+    model->resident[part] = true;
+    return ATM_OK;
 }
 
 /* ------------------------------------------------------------------ stages */
 
-void engine_stage_append(const atm_model *model, engine_part part, int frames, atm_plan *plan, engine_stage *out)
+void engine_stage_append(const atm_model *model, engine_part part, int frames, atm_plan *plan,
+                         engine_stage *out)
 {
     *out = networks[part].append((place){ model, plan, frames });
     atm_output(plan, "out", out->out);

@@ -27,7 +27,8 @@ atm_status engine_stage_run(engine_stage *stage, const float *in, float *out);
 void       engine_stage_close(engine_stage *stage);
 
 /* Appends the network to a plan, whose parameters have been set. */
-void engine_stage_append(const atm_model *model, engine_part part, int frames, atm_plan *plan, engine_stage *out);
+void engine_stage_append(const atm_model *model, engine_part part, int frames, atm_plan *plan,
+                         engine_stage *out);
 
 /* ---- for plans with more in them (denoise.c) ---- */
 

@@ -35,7 +35,8 @@ atm_status atm_folder_begin(const char *path, char **out)
 {
     int length = (int)strlen(path);
     while (length > 1 && path[length - 1] == '/') length--;
-    if (asprintf(out, "%.*s.partial-XXXXXX", length, path) < 0) return atm_fail(ATM_E_MEMORY, "no memory for a path");
+    if (asprintf(out, "%.*s.partial-XXXXXX", length, path) < 0)
+        return atm_fail(ATM_E_MEMORY, "no memory for a path");
     if (mkdtemp(*out)) {
         allow_others(*out);
         return ATM_OK;

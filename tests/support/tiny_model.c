@@ -57,7 +57,8 @@ const atm_artwork *tiny_artworks(int n)
 {
     static atm_artwork artwork[8];
     for (int i = 0; i < n; i++)
-        artwork[i] = (atm_artwork){ .size = sizeof artwork[i], .embedding = tiny_embedding(i), .seed = (uint64_t)i };
+        artwork[i] = (atm_artwork){ .size = sizeof artwork[i], .embedding = tiny_embedding(i),
+                                    .seed = (uint64_t)i };
     return artwork;
 }
 

@@ -14,7 +14,7 @@
  * d = 32, 256 KB at d = 512) stay in L2 while the task's queries pass.  The size
  * depends on d alone; with it the order of all sums, so the bits too. */
 
-enum { BQ = 96, MAX_BK = 256, MIN_BK = 64 };
+enum { BQ = 96, MAX_BK = 256, MIN_BK = 64, MR_VECTORS = (MR + VL - 1) / VL };
 _Static_assert(BQ % MR == 0 && MIN_BK % NR == 0, "whole tiles");
 
 static int key_block(int d)
@@ -56,7 +56,7 @@ static void score_tile(const float *const *rows, int n_rows, const float *column
 {
     for (int j = 0; j < count; j += NR) {
         const micro_args args = { 1, d, rows, columns + (size_t)(from + j) * (size_t)d };
-        micro(n_rows, &args, out + j, stride);
+        micro(n_rows, count - j, &args, out + j, stride);
     }
 }
 
@@ -68,10 +68,10 @@ static void weighted_sum(const float *const *weights, int n_rows, const float *d
     const size_t stride = (size_t)panels(d) * NR;
     for (int j = 0; j < d; j += NR) {
         const micro_args args = { 1, count, weights, depth + (size_t)j * (size_t)total + (size_t)from * NR };
-        micro(n_rows, &args, tile, NR);
+        micro(n_rows, d - j, &args, tile, NR);
         for (int i = 0; i < n_rows; i++) {
             float *to = sum + (size_t)i * stride + j;
-            for (int v = 0; v < NR; v += VL)
+            for (int v = 0; v < min_int(NR, d - j); v += VL)
                 v_store(to + v, v_fma(v_load(to + v), v_splat(keep[i]), v_load(tile + i * NR + v)));
         }
     }
@@ -98,25 +98,24 @@ INLINE vf v_exp_negative(vf x)
     return p * (vf)(((vi)shifted << 23) + (127 << 23));
 }
 
-/* s = s scale + mask, -inf from `visible` to the end of the last vector. */
+/* s = s scale + mask, -inf from `visible` on; returns the largest. */
 static float scale_scores(float *s, int visible, int padded, float scale, const float *mask)
 {
-    for (int j = visible < 0 ? 0 : visible; j < padded; j++) s[j] = -INFINITY;
     vf max = v_splat(-INFINITY);
-    for (int j = 0; j < visible; j += VL) {
+    for (int j = 0; j < padded; j += VL) {
+        const int count = visible - j;
         vf x = v_load(s + j) * scale;
-        if (mask) x += v_load_n(mask + j, visible - j);
+        if (mask && count > 0) x += v_load_n(mask + j, count);
+        if (count < VL) x = v_select(v_lanes() < count, x, v_splat(-INFINITY));
         v_store(s + j, x);
         max = v_max(max, x);
     }
     return v_max_lane(max);
 }
 
-/* Turns scores into weights; returns the factor for what was summed before. */
-static float softmax_row(float *s, int visible, int padded, float scale, const float *mask, softmax_state *state)
+/* Turns a row of scores into weights and returns their sum. */
+static float weigh_row(float *s, int padded, float max)
 {
-    const float found = scale_scores(s, visible, padded, scale, mask);
-    const float max = found > state->max ? found : state->max;
     const float shift = max == -INFINITY ? 0.0f : max;          /* nothing seen yet: weights 0, not NaN */
     vf sum = v_splat(0.0f);
     for (int j = 0; j < padded; j += VL) {
@@ -124,10 +123,17 @@ static float softmax_row(float *s, int visible, int padded, float scale, const f
         v_store(s + j, p);
         sum += p;
     }
-    const float keep = v_exp_negative(v_splat(state->max - shift))[0];
-    state->sum = state->sum * keep + v_sum(sum);
-    state->max = max;
-    return keep;
+    return v_sum(sum);
+}
+
+/* After a block of keys: `max` and `sum` are the block's.  keep: the factor for
+ * what was summed before.  All rows at once, for their exp is one vector. */
+static void update_states(softmax_state *state, const float *max, const float *sum, int n_rows, float *keep)
+{
+    for (int i = 0; i < n_rows; i++)
+        keep[i] = max[i] == -INFINITY ? -INFINITY : state[i].max - max[i];
+    for (int i = 0; i < n_rows; i += VL) v_store(keep + i, v_exp_negative(v_load(keep + i)));
+    for (int i = 0; i < n_rows; i++) state[i] = (softmax_state){ max[i], state[i].sum * keep[i] + sum[i] };
 }
 
 /* ------------------------------------------------------------------ tasks */
@@ -180,14 +186,19 @@ static void attend_group(const attention_job *j, const float *packed, head_view 
                          int n_rows, int from, int count, attention_scratch *s, int local)
 {
     const float *rows[MR];
-    float keep[MR];
+    float max[MR], sum[MR], keep[MR_VECTORS * VL] = { 0 };
+    softmax_state *state = &s->state[local];
     point_at(q.data + (size_t)q0 * q.stride, q.stride, n_rows, rows);
     score_tile(rows, n_rows, packed, j->d, from, count, s->scores, MAX_BK);
     const int padded = (count + VL - 1) / VL * VL;
     for (int i = 0; i < n_rows; i++) {
+        float *scores = s->scores + i * MAX_BK;
         const int seen = j->a->causal ? min_int(count, q0 + i + j->lk - j->lq + 1 - from) : count;
-        keep[i] = softmax_row(s->scores + i * MAX_BK, seen, padded, (float)j->a->scale, mask, &s->state[local + i]);
+        const float found = scale_scores(scores, seen, padded, (float)j->a->scale, mask);
+        max[i] = found > state[i].max ? found : state[i].max;
+        sum[i] = weigh_row(scores, padded, max[i]);
     }
+    update_states(state, max, sum, n_rows, keep);
     point_at(s->scores, MAX_BK, n_rows, rows);
     const size_t keys = (size_t)panels(j->lk) * NR * (size_t)j->d, width = (size_t)panels(j->d) * NR;
     weighted_sum(rows, n_rows, packed + keys, j->lk, from, count, keep, s->sums + (size_t)local * width, j->d);

