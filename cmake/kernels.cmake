@@ -5,7 +5,7 @@ set(KERNELS ${PROJECT_SOURCE_DIR}/kernels)
 set_source_files_properties(${KERNELS}/cpu/portable.c PROPERTIES COMPILE_OPTIONS "-Wno-psabi")
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     set_source_files_properties(${KERNELS}/cpu/avx2.c PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-Wno-psabi")
-    set_source_files_properties(${KERNELS}/cpu/avx512.c PROPERTIES COMPILE_OPTIONS "-mavx512f;-mfma;-Wno-psabi")
+    set_source_files_properties(${KERNELS}/cpu/avx512.c PROPERTIES COMPILE_OPTIONS "-mavx512f;-Wno-psabi")
 endif()
 # The variants are one source included with different flags.
 file(GLOB CPU_KERNEL_SOURCES CONFIGURE_DEPENDS ${KERNELS}/cpu/simd/*)

@@ -6,7 +6,7 @@ const atm_backend *atm_cpu_variant(int i)
     const atm_backend *variant[4] = { NULL };
     int n = 0;
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("fma")) variant[n++] = &atm_backend_cpu_avx512;
+    if (__builtin_cpu_supports("avx512f")) variant[n++] = &atm_backend_cpu_avx512;
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) variant[n++] = &atm_backend_cpu_avx2;
 #endif
     variant[n++] = &atm_backend_cpu_portable;

@@ -5,7 +5,7 @@
  *     cpu.c         atm_backend_cpu: picks the best of the three at run time
  *
  * The backends below are for tests; avx2 and avx512 may only run where
- * atm_cpu_supported says so. */
+ * atm_cpu_variant lists them. */
 #ifndef ATM_KERNELS_CPU_H
 #define ATM_KERNELS_CPU_H
 

@@ -30,7 +30,8 @@ static head_view head_of(atm_tensor t, int n, int h, int heads)
 {
     const int rows = t.dim[t.rank - 2], c = atm_last_dim(t), d = c / heads;
     const float *data = t.data;
-    return (head_view){ data + (size_t)n * (size_t)rows * (size_t)c + (size_t)h * (size_t)d, rows, d, (size_t)c };
+    const size_t first = (size_t)n * (size_t)rows * (size_t)c + (size_t)h * (size_t)d;
+    return (head_view){ data + first, rows, d, (size_t)c };
 }
 
 /* Rows become columns of the right operand (x^T), or its depth (x itself). */
@@ -161,7 +162,8 @@ static attention_job attention_plan(const atm_attention_args *a)
 {
     attention_job j = { .a = a, .lq = a->q.dim[a->q.rank - 2], .lk = a->k.dim[a->k.rank - 2] };
     j.d = atm_last_dim(a->q) / a->heads;
-    const size_t keys = (size_t)panels(j.lk) * NR * (size_t)j.d, values = (size_t)panels(j.d) * NR * (size_t)j.lk;
+    const size_t keys = (size_t)panels(j.lk) * NR * (size_t)j.d;
+    const size_t values = (size_t)panels(j.d) * NR * (size_t)j.lk;
     j.head_floats = (keys + values + 15) / 16 * 16;
     j.scratch_bytes = attention_scratch_bytes(j.d);
     return j;
@@ -172,8 +174,8 @@ static int heads_in(const atm_attention_args *a) { return a->q.dim[0] * a->heads
 static void pack_head_task(int task, int thread, void *arg)
 {
     const attention_job *j = arg;
-    const int key_panels = panels(j->lk), each = key_panels + panels(j->d), panel = task % each, nh = task / each;
-    const int n = nh / j->a->heads, h = nh % j->a->heads;
+    const int key_panels = panels(j->lk), each = key_panels + panels(j->d);
+    const int panel = task % each, nh = task / each, n = nh / j->a->heads, h = nh % j->a->heads;
     float *to = j->packed + (size_t)nh * j->head_floats;
     const filter keys = as_columns(head_of(j->a->k, n, h, j->a->heads));
     const filter values = as_depth(head_of(j->a->v, n, h, j->a->heads));
@@ -201,7 +203,8 @@ static void attend_group(const attention_job *j, const float *packed, head_view 
     update_states(state, max, sum, n_rows, keep);
     point_at(s->scores, MAX_BK, n_rows, rows);
     const size_t keys = (size_t)panels(j->lk) * NR * (size_t)j->d, width = (size_t)panels(j->d) * NR;
-    weighted_sum(rows, n_rows, packed + keys, j->lk, from, count, keep, s->sums + (size_t)local * width, j->d);
+    weighted_sum(rows, n_rows, packed + keys, j->lk, from, count, keep,
+                 s->sums + (size_t)local * width, j->d);
 }
 
 static void write_rows(const attention_job *j, int nh, int q0, int n_rows, const attention_scratch *s)

@@ -44,7 +44,8 @@ static gradient_pass plan_pass(const atm_attention_dx_args *a, bool by_key)
     j.columns_floats = (size_t)panels(j.other_rows) * NR * (size_t)j.d;
     j.depth_floats = (size_t)panels(j.d) * NR * (size_t)j.other_rows;
     j.head_floats = (2 * (j.columns_floats + j.depth_floats) + 15) / 16 * 16;
-    j.scratch_bytes = (sizeof(gradient_scratch) + 2 * MR * (size_t)panels(j.d) * NR * sizeof(float) + 63) / 64 * 64;
+    const size_t sums = 2 * MR * (size_t)panels(j.d) * NR;
+    j.scratch_bytes = (sizeof(gradient_scratch) + sums * sizeof(float) + 63) / 64 * 64;
     return j;
 }
 
@@ -114,7 +115,8 @@ static void gradient_row(float *p, float *ds, int lo, int hi, int padded, float 
 }
 
 /* Row `own` of this pass against others [from, from + count). */
-static void gradient_block_row(const gradient_pass *j, int nh, int own, int from, int count, float *p, float *ds)
+static void gradient_block_row(const gradient_pass *j, int nh, int own, int from, int count, float *p,
+                               float *ds)
 {
     const atm_attention_dx_args *a = j->a;
     const int lq = j->by_key ? j->other_rows : j->own_rows, lk = j->by_key ? j->own_rows : j->other_rows;
@@ -168,8 +170,9 @@ static void gradient_task(int task, int thread, void *arg)
         if (!j->grad[part]) continue;
         const size_t first = (size_t)(nh / heads) * (size_t)j->own_rows + (size_t)own;
         float *to = j->grad[part] + first * c + (size_t)(nh % heads) * (size_t)j->d;
+        const float *sums = s->sums + (size_t)part * MR * width;
         for (int i = 0; i < n_rows; i++)
-            memcpy(to + (size_t)i * c, s->sums + ((size_t)part * MR + (size_t)i) * width, (size_t)j->d * sizeof *to);
+            memcpy(to + (size_t)i * c, sums + (size_t)i * width, (size_t)j->d * sizeof *to);
     }
 }
 

@@ -54,7 +54,8 @@ static atm_status prepare_conv2d(atm_device *device, const atm_op_args *args, at
     int offset[MAX_TAPS];
     TRY_RETURN(check_taps(kernel_of(args->conv2d.w)));
     const filter f = conv_filter(&args->conv2d, offset);
-    TRY_RETURN(prepare_weights(device, args, args->conv2d.w, LAYOUT_CONV, packed_count(&f), pack_conv2d, out));
+    TRY_RETURN(prepare_weights(device, args, args->conv2d.w, LAYOUT_CONV, packed_count(&f), pack_conv2d,
+                               out));
     out->workspace += gemm_scratch_bytes(device->pool);
     return ATM_OK;
 }
@@ -151,8 +152,8 @@ static atm_status prepare_conv_transpose2d(atm_device *device, const atm_op_args
     const atm_conv_transpose2d_args *a = &args->conv_transpose2d;
     TRY_RETURN(check_taps(kernel_of(a->w)));
     if (a->s.stride_h >= MAX_STRIDE || a->s.stride_w >= MAX_STRIDE)
-        return atm_fail(ATM_E_CONFIG, "a transposed convolution of stride %d x %d; this backend's limit is %d",
-                        a->s.stride_h, a->s.stride_w, MAX_STRIDE - 1);
+        return atm_fail(ATM_E_CONFIG, "a transposed convolution of stride %d x %d: this backend's limit "
+                        "is %d", a->s.stride_h, a->s.stride_w, MAX_STRIDE - 1);
     TRY_RETURN(prepare_weights(device, args, a->w, transpose_layout(a->s), transpose_count(a),
                                pack_conv_transpose2d, out));
     out->workspace += gemm_scratch_bytes(device->pool);

@@ -86,7 +86,8 @@ static void write_dw(const dw_job *j, int m0, int m, int n0, int n, const dw_scr
         for (int c = 0; c < n; c += NR) {
             const int channel = (n0 + c) % per_tap, columns = min_int(NR, j->x.channels - channel);
             const float *from = s->sums + (size_t)i * DW_NC + c;
-            float *to = j->dw + (size_t)(m0 + i) * j->row_stride + (size_t)((n0 + c) / per_tap) * j->tap_stride +
+            const size_t row = (size_t)(m0 + i) * j->row_stride;
+            float *to = j->dw + row + (size_t)((n0 + c) / per_tap) * j->tap_stride +
                         (size_t)channel * j->channel_stride;
             if (j->channel_stride == 1) memcpy(to, from, (size_t)columns * sizeof *to);
             else for (int k = 0; k < columns; k++) to[(size_t)k * j->channel_stride] = from[k];

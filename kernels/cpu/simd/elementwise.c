@@ -42,8 +42,8 @@ static void geglu_rows(size_t from, size_t to, const void *arg)
     const atm_geglu_args *a = arg;
     const int c = atm_last_dim(a->y);
     for (size_t r = from; r < to; r++) {
-        const float *x = (const float *)a->x.data + r * 2 * (size_t)c, *gate = x + c;
-        float *y = (float *)a->y.data + r * (size_t)c;
+        const float *x = row_of(a->x, r, 2 * c), *gate = x + c;
+        float *y = row_of(a->y, r, c);
         for (int i = 0; i < c; i += VL)
             v_store_n(y + i, v_load_n(x + i, c - i) * v_gelu(v_load_n(gate + i, c - i)), c - i);
     }
@@ -60,8 +60,8 @@ static void geglu_dx_rows(size_t from, size_t to, const void *arg)
     const atm_geglu_dx_args *a = arg;
     const int c = atm_last_dim(a->dy);
     for (size_t r = from; r < to; r++) {
-        const float *x = (const float *)a->x.data + r * 2 * (size_t)c, *dy = (const float *)a->dy.data + r * (size_t)c;
-        float *dx = (float *)a->dx.data + r * 2 * (size_t)c;
+        const float *x = row_of(a->x, r, 2 * c), *dy = row_of(a->dy, r, c);
+        float *dx = row_of(a->dx, r, 2 * c);
         for (int i = 0; i < c; i += VL) {
             const int n = c - i;
             const vf gate = v_load_n(x + c + i, n), g = v_load_n(dy + i, n);

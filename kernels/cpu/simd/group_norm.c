@@ -239,7 +239,8 @@ static void gradient_pixels(size_t from, size_t to, const void *arg)
 
 /* Sums of g and g xhat for each sample and channel, behind them spread [samples, 2, c]
  * and room for as much again. */
-static const float *gradient_sums(norm_gradient *j, const float *mean, const float *rstd, const atm_run_env *env)
+static const float *gradient_sums(norm_gradient *j, const float *mean, const float *rstd,
+                                  const atm_run_env *env)
 {
     column_sums s = plan_column_sums(j->samples, j->pixels, 2 * j->c);
     float *spread = (float *)env->workspace + column_sums_bytes(&s) / sizeof(float);
@@ -259,7 +260,8 @@ static atm_status prepare_group_norm_gradient(const norm_gradient *j, atm_prepar
 /* The two gradients' arguments begin alike: dy, x, w, b, mean, rstd. */
 static norm_gradient plan_gradient_dw(const atm_group_norm_dw_args *a)
 {
-    const atm_group_norm_dx_args same = { a->dy, a->x, a->w, a->b, a->mean, a->rstd, { 0 }, a->groups, a->act };
+    const atm_group_norm_dx_args same = { a->dy, a->x, a->w, a->b, a->mean, a->rstd, { 0 }, a->groups,
+                                          a->act };
     return plan_gradient(&same);
 }
 

@@ -31,8 +31,8 @@ static void layer_norm_rows(size_t from, size_t to, const void *arg)
     const float *w = a->w.data, *b = a->b.data;
     float *mean_out = a->mean.data, *rstd_out = a->rstd.data;
     for (size_t r = from; r < to; r++) {
-        const float *x = (const float *)a->x.data + r * (size_t)c;
-        float *y = a->y.data ? (float *)a->y.data + r * (size_t)c : NULL;
+        const float *x = row_of(a->x, r, c);
+        float *y = a->y.data ? row_of(a->y, r, c) : NULL;
         const float mean = row_mean(x, c), rstd = 1 / sqrtf(row_variance(x, c, mean) + (float)a->eps);
         if (mean_out) mean_out[r] = mean;
         if (rstd_out) rstd_out[r] = rstd;
@@ -55,8 +55,8 @@ static void layer_norm_dx_rows(size_t from, size_t to, const void *arg)
     const int c = atm_last_dim(a->x);
     const float *w = a->w.data, *means = a->mean.data, *rstds = a->rstd.data;
     for (size_t r = from; r < to; r++) {
-        const float *x = (const float *)a->x.data + r * (size_t)c, *dy = (const float *)a->dy.data + r * (size_t)c;
-        float *dx = (float *)a->dx.data + r * (size_t)c;
+        const float *x = row_of(a->x, r, c), *dy = row_of(a->dy, r, c);
+        float *dx = row_of(a->dx, r, c);
         const float mean = means[r], rstd = rstds[r];
         vf sum_g = v_splat(0.0f), sum_gx = v_splat(0.0f);
         for (int i = 0; i < c; i += VL) {       /* lanes past the end: g = 0 */
@@ -84,7 +84,7 @@ static void add_layer_norm_row(size_t row, float *restrict sums, const void *arg
 {
     const atm_layer_norm_dw_args *a = arg;
     const int c = atm_last_dim(a->x);
-    const float *x = (const float *)a->x.data + row * (size_t)c, *dy = (const float *)a->dy.data + row * (size_t)c;
+    const float *x = row_of(a->x, row, c), *dy = row_of(a->dy, row, c);
     const float mean = ((const float *)a->mean.data)[row], rstd = ((const float *)a->rstd.data)[row];
     for (int i = 0; i < c; i++) {
         sums[i] += dy[i];

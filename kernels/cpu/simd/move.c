@@ -87,7 +87,8 @@ static void transpose_bands(size_t from, size_t to, const void *arg)
     for (size_t i = from; i < to; i++) {
         const float *x = (const float *)a->x.data + i / bands * rows * columns;
         float *y = (float *)a->y.data + i / bands * rows * columns;
-        const size_t r0 = i % bands * TRANSPOSE_TILE, r1 = r0 + TRANSPOSE_TILE < rows ? r0 + TRANSPOSE_TILE : rows;
+        const size_t r0 = i % bands * TRANSPOSE_TILE;
+        const size_t r1 = r0 + TRANSPOSE_TILE < rows ? r0 + TRANSPOSE_TILE : rows;
         for (size_t c0 = 0; c0 < columns; c0 += TRANSPOSE_TILE) {
             const size_t c1 = c0 + TRANSPOSE_TILE < columns ? c0 + TRANSPOSE_TILE : columns;
             for (size_t r = r0; r < r1; r++)
@@ -110,10 +111,10 @@ static void run_transpose(const atm_op_args *args, const atm_run_env *env)
 static void gather_range(size_t from, size_t to, const void *arg)
 {
     const atm_gather_args *a = arg;
-    const size_t c = (size_t)atm_last_dim(a->x);
+    const int c = atm_last_dim(a->x);
     const int32_t *index = a->index.data;
     for (size_t i = from; i < to; i++)
-        memcpy((float *)a->y.data + i * c, (const float *)a->x.data + (size_t)index[i] * c, c * sizeof(float));
+        memcpy(row_of(a->y, i, c), row_of(a->x, (size_t)index[i], c), (size_t)c * sizeof(float));
 }
 
 static void run_gather(const atm_op_args *args, const atm_run_env *env)
@@ -171,7 +172,10 @@ static void run_upsample(const atm_op_args *args, const atm_run_env *env)
 }
 
 /* First p whose source is i: ceil(i * to / from). */
-static size_t first_target(size_t i, int from, int to) { return (i * (size_t)to + (size_t)from - 1) / (size_t)from; }
+static size_t first_target(size_t i, int from, int to)
+{
+    return (i * (size_t)to + (size_t)from - 1) / (size_t)from;
+}
 
 /* Lines of dx: each sums the lines of dy that read it. */
 static void upsample_dx_lines(size_t from, size_t to, const void *arg)

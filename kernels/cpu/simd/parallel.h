@@ -6,6 +6,9 @@
 
 enum { GRAIN = 1 << 14 };           /* elements worth a task: about 10 us of memory traffic */
 
+/* Row r of a matrix of `width` columns. */
+static inline float *row_of(atm_tensor t, size_t r, int width) { return (float *)t.data + r * (size_t)width; }
+
 /* Does [from, to) of n items. */
 typedef void (*range_function)(size_t from, size_t to, const void *arg);
 

@@ -60,7 +60,8 @@ static void sum_partials(size_t from, size_t to, const void *arg)
 }
 
 /* `total` NULL: behind the partial sums in the workspace. */
-static void sum_columns(column_sums *s, row_function add, const void *arg, float *total, const atm_run_env *env)
+static void sum_columns(column_sums *s, row_function add, const void *arg, float *total,
+                        const atm_run_env *env)
 {
     s->add = add;
     s->arg = arg;

@@ -32,8 +32,8 @@ static void l2_normalize_rows(size_t from, size_t to, const void *arg)
     const atm_l2_normalize_args *a = arg;
     const int c = atm_last_dim(a->x);
     for (size_t r = from; r < to; r++) {
-        const float *x = (const float *)a->x.data + r * (size_t)c;
-        float *restrict y = (float *)a->y.data + r * (size_t)c;
+        const float *x = row_of(a->x, r, c);
+        float *restrict y = row_of(a->y, r, c);
         const float scale = (float)(1 / fmax(sqrt(dot(x, x, c)), a->eps));
         for (int i = 0; i < c; i++) y[i] = x[i] * scale;
     }
@@ -51,8 +51,8 @@ static void l2_normalize_dx_rows(size_t from, size_t to, const void *arg)
     const atm_l2_normalize_dx_args *a = arg;
     const int c = atm_last_dim(a->x);
     for (size_t r = from; r < to; r++) {
-        const float *x = (const float *)a->x.data + r * (size_t)c, *dy = (const float *)a->dy.data + r * (size_t)c;
-        float *restrict dx = (float *)a->dx.data + r * (size_t)c;
+        const float *x = row_of(a->x, r, c), *dy = row_of(a->dy, r, c);
+        float *restrict dx = row_of(a->dx, r, c);
         const double length = sqrt(dot(x, x, c)), eps = a->eps, scale = 1 / fmax(length, eps);
         const double along = length > eps ? dot(x, dy, c) * scale * scale : 0;
         for (int i = 0; i < c; i++) dx[i] = (float)((dy[i] - x[i] * along) * scale);
