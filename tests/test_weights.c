@@ -135,9 +135,8 @@ static void converts_once(void **state)
     assert_int_equal(a.source->dtype, ATM_BF16);
     assert_true(atm_weights_find(w, "d", 1, DIM(2), ATM_F32, &a));
     assert_true(((const float *)a.data)[1] == 1e-3f);
-    atm_weights_release_pages(w, b.data, b.count * 4);              /* b is gone, and can be had again */
+    atm_weights_release_pages(w, b.data, b.count * 4);              /* no file to come back from: stays */
     atm_weights_release_pages(w, NULL, 0);
-    assert_true(atm_weights_find(w, "h", 1, DIM(6), ATM_F32, &b));
     assert_memory_equal(b.data, value, 24);
     assert_int_equal(atm_weights_check(w, NULL), ATM_OK);
     atm_weights_close(w);

@@ -9,10 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/nearest.h"
 #include "io/read_file.h"
 #include "io/yaml.h"
 
-enum { MAX_BYTES = 1 << 20, MAX_KEY = 128 };
+enum { MAX_BYTES = 1 << 20 };
 
 typedef struct {            /* where a value is, for its error message */
     const char *source;
@@ -162,42 +163,10 @@ static bool fits(const atm_yaml_entry *entry, atm_yaml_shape wanted)
     return entry->shape == wanted || (is_empty && wanted == ATM_YAML_TABLE);
 }
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
-
-/* Levenshtein: the fewest insertions, deletions and replacements. */
-static size_t edit_distance(const char *a, const char *b)
-{
-    size_t row[MAX_KEY + 1], n = least(strlen(b), MAX_KEY);
-    for (size_t j = 0; j <= n; j++) row[j] = j;
-    for (size_t i = 1; i <= strlen(a); i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= n; j++) {
-            size_t replace = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            row[j] = least(replace, least(row[j], row[j - 1]) + 1);
-        }
-    }
-    return row[n];
-}
-
-static const char *nearest(const char *key, const atm_config_field *field, size_t n)
-{
-    const char *best = NULL;
-    size_t best_distance = SIZE_MAX;
-    for (size_t i = 0; i < n; i++) {
-        size_t distance = edit_distance(key, field[i].key);
-        if (distance >= best_distance) continue;
-        best = field[i].key;
-        best_distance = distance;
-    }
-    return best;
-}
-
 static atm_status unknown(const char *source, const atm_yaml_entry *entry,
                           const atm_config_field *field, size_t n)
 {
-    const char *near = strlen(entry->key) <= MAX_KEY ? nearest(entry->key, field, n) : NULL;
+    const char *near = atm_nearest(entry->key, field, n, sizeof *field);
     return atm_fail(ATM_E_CONFIG, "%s:%d: unknown key %.128s%s%s%s", source, entry->line, entry->key,
                     near ? ": did you mean " : "", near ? near : "", near ? "?" : "");
 }

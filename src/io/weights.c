@@ -158,29 +158,20 @@ bool atm_weights_find(atm_weights *w, const char *name, int rank, const int64_t 
     return true;
 }
 
-static void free_converted(atm_weights_state *state, const void *data)
-{
-    for (int d = 0; d < ATM_DTYPE_COUNT; d++)
-        if (!data || state->converted[d] == data) {
-            free(state->converted[d]);
-            state->converted[d] = NULL;
-        }
-}
-
 void atm_weights_release_pages(atm_weights *w, const void *data, size_t bytes)
 {
-    if (!data) return;
-    for (size_t f = 0; f < w->n_files; f++) {
-        atm_weights_part *part = &w->part[f];
-        atm_tensor_file_release_pages(part->file, data, bytes);
-        for (size_t i = 0; i < atm_tensor_file_count(part->file); i++) free_converted(&part->state[i], data);
-    }
+    for (size_t f = 0; f < w->n_files; f++) atm_tensor_file_release_pages(w->part[f].file, data, bytes);
+}
+
+static void free_converted(atm_weights_state *state)
+{
+    for (int d = 0; d < ATM_DTYPE_COUNT; d++) free(state->converted[d]);
 }
 
 static void close_part(atm_weights_part *part)
 {
     size_t n = part->state ? atm_tensor_file_count(part->file) : 0;
-    for (size_t i = 0; i < n; i++) free_converted(&part->state[i], NULL);
+    for (size_t i = 0; i < n; i++) free_converted(&part->state[i]);
     free(part->state);
     atm_tensor_file_close(part->file);
 }

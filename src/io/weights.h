@@ -60,9 +60,9 @@ bool atm_weights_find(atm_weights *weights, const char *name, int rank, const in
  * no elements are passed over. */
 atm_status atm_weights_check(const atm_weights *weights, const char *const *ignore);
 
-/* The caller has its own (packed) copy and will not read this weight again: gives
- * the memory back, so that the resident size does not double.  Finding the
- * tensor again works. */
+/* The caller has its own (packed) copy: gives the pages back, so that the resident
+ * size does not double.  The data stay valid, and come back from the file when they
+ * are read.  Converted weights have no file to come back from, and stay. */
 void atm_weights_release_pages(atm_weights *weights, const void *data, size_t bytes);
 
 /* The files themselves, for listing; 0 <= i < count. */

@@ -15,12 +15,9 @@ static atm_param_data find(atm_param_source *self, const char *name, int rank, c
     return (atm_param_data){ weight.data, atm_matches_any(name, params->trainable) };
 }
 
-/* Pages of files only: converted copies have no file to come back from. */
 static void prepared(atm_param_source *self, const void *data, size_t bytes)
 {
-    const atm_weights *weights = ((const atm_params *)self)->weights;
-    for (size_t f = 0; f < atm_weights_file_count(weights); f++)
-        atm_tensor_file_release_pages(atm_weights_file(weights, f), data, bytes);
+    atm_weights_release_pages(((const atm_params *)self)->weights, data, bytes);
 }
 
 atm_status atm_params_open(const char *path, const atm_weight_rules *rules,
