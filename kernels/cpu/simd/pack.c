@@ -17,7 +17,8 @@ typedef struct {
     const int *tap;                 /* offsets of the taps; all below c_stride or n_stride */
 } filter;
 
-enum { PACK_BLOCK = 16 };           /* channels at a time: taps then share cache lines */
+/* Channels at a time: a cache line of each column's weights. */
+enum { PACK_BLOCK = 16, STAGE_TAPS = 16, STAGE_STRIDE = PACK_BLOCK * STAGE_TAPS + 16 };
 
 static int panels(int n) { return (n + NR - 1) / NR; }
 
@@ -28,16 +29,28 @@ static size_t packed_count(const filter *f)
 
 typedef struct { const filter *f; float *out; } pack_job;
 
-static void pack_columns(const filter *f, const float *w, int columns, int c0, int c1, float *panel)
+/* Channels [0, channels) of w; `panel` begins at the first of them. */
+static void pack_columns(const filter *f, const float *w, size_t n_stride, int columns, int channels, float *panel)
 {
     for (int t = 0; t < f->n_taps; t++) {
-        for (int c = c0; c < c1; c++) {
+        for (int c = 0; c < channels; c++) {
             const float *from = w + (size_t)c * f->c_stride + f->tap[t];
             float *to = panel + ((size_t)t * (size_t)f->channels + (size_t)c) * NR;
-            for (int j = 0; j < columns; j++) to[j] = from[(size_t)j * f->n_stride];
+            for (int j = 0; j < columns; j++) to[j] = from[(size_t)j * n_stride];
             for (int j = columns; j < NR; j++) to[j] = 0;
         }
     }
+}
+
+/* A column's weights often lie a multiple of 4096 bytes from the next one's, so NR
+ * of them fight for the same few cache lines: copied to where they do not, each
+ * line is fetched once instead of once for every channel in it. */
+static void pack_staged(const filter *f, const float *w, int columns, int channels, float *panel)
+{
+    float stage[NR * STAGE_STRIDE];
+    for (int j = 0; j < columns; j++)
+        memcpy(stage + j * STAGE_STRIDE, w + (size_t)j * f->n_stride, (size_t)channels * f->c_stride * sizeof *w);
+    pack_columns(f, stage, STAGE_STRIDE, columns, channels, panel);
 }
 
 static void pack_panel(int panel, int thread, void *arg)
@@ -49,9 +62,11 @@ static void pack_panel(int panel, int thread, void *arg)
     const float *w = f->data + (size_t)n0 * f->n_stride;
     float *out = job->out + (size_t)n0 * (size_t)f->channels * (size_t)f->n_taps;
     for (int c = 0; c < f->channels; c += PACK_BLOCK) {
-        const int end = c + PACK_BLOCK < f->channels ? c + PACK_BLOCK : f->channels;
-        if (columns == NR) pack_columns(f, w, NR, c, end, out);     /* constant: unrolled */
-        else pack_columns(f, w, columns, c, end, out);
+        const int channels = f->channels - c < PACK_BLOCK ? f->channels - c : PACK_BLOCK;
+        const float *from = w + (size_t)c * f->c_stride;
+        float *to = out + (size_t)c * NR;
+        if (columns == NR && f->c_stride <= STAGE_TAPS) pack_staged(f, from, NR, channels, to);   /* constant: unrolled */
+        else pack_columns(f, from, f->n_stride, columns, channels, to);
     }
 }
 
