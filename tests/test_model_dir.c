@@ -101,6 +101,7 @@ static void bind_all(const atm_model_dir *dir)
         atm_plan *plan;
         atm_params params;
         atm_json config;
+        if (strcmp(component->name, "audio-encoder") == 0) continue;    /* judges music; no part of a model */
         if (atm_json_load(in(in(dir->path, component->folder).text, "config.json").text, &config) != ATM_OK)
             fail_msg("%s", atm_error());
         assert_int_equal(atm_component_outline(device, component, &config, &plan), ATM_OK);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "model/adapter.h"
+#include "model/audio_encoder.h"
 #include "model/component.h"
 #include "model/gpt2.h"
 #include "model/hifigan.h"
@@ -46,6 +47,7 @@ static json_t *adapter_1(void) { return adapter_of(1); }
 static json_t *adapter_4(void) { return adapter_of(4); }
 static json_t *gpt2(void) { return atm_gpt2_config_json(&atm_gpt2_small); }
 static json_t *imagebind(void) { return atm_image_encoder_config_json(&atm_imagebind_huge); }
+static json_t *imagebind_audio(void) { return atm_audio_encoder_config_json(&atm_imagebind_huge_audio); }
 static json_t *clip(void) { return atm_image_encoder_config_json(&atm_clip_vit_large_14); }
 
 typedef struct {
@@ -61,6 +63,7 @@ static const network networks[] = {
     { "vocoder",                 "vocoder",        vocoder,    196,  55265025 },
     { "language-model",          "language-model", gpt2,       148, 124439808 },
     { "image-encoder-imagebind", "image-encoder",  imagebind,  392, 632829440 },
+    { "audio-encoder",           "audio-encoder",  imagebind_audio, 176, 86235648 },
     { "image-encoder-clip",      "image-encoder",  clip,       392, 303966208 },
     { "adapter-1",               "adapter",        adapter_1,    4,   2754816 },
     { "adapter-4",               "adapter",        adapter_4,    4,   6296064 },
@@ -159,6 +162,8 @@ static void configurations_survive_a_round_trip(void **state)
     char source[] = "round trip";
     CHECK_ROUND_TRIP(unet(), atm_unet_config, atm_unet_config_read, atm_unet_config_json);
     CHECK_ROUND_TRIP(vae(), atm_vae_config, atm_vae_config_read, atm_vae_config_json);
+    CHECK_ROUND_TRIP(imagebind_audio(), atm_audio_encoder_config, atm_audio_encoder_config_read,
+                     atm_audio_encoder_config_json);
     CHECK_ROUND_TRIP(vocoder(), atm_hifigan_config, atm_hifigan_config_read, atm_hifigan_config_json);
 }
 

@@ -148,6 +148,7 @@ const cli_command cli_forward = {
     "  arttomus forward unet --weights model/unet --inputs in.safetensors --outputs out.safetensors\n\n"
     "  COMPONENT       inputs                                       outputs\n"
     "  image-encoder   pixel_values [B,3,224,224]                   image_embeds, image_embeds_norm\n"
+    "  audio-encoder   input_features [B,1,128,204]                 audio_embeds, audio_embeds_norm\n"
     "  adapter         image_embeds [B,E]                           tokens [B,n,D]\n"
     "  language-model  inputs_embeds [B,L,D], attention_mask [B,L]  generated_embeds [B,8,D]\n"
     "  unet            sample [B,8,T,F], timestep [B] i64,          out\n"

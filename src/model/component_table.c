@@ -2,6 +2,7 @@
  * Names, inputs, outputs and layouts are those of the reference. */
 #include "base/status.h"
 #include "model/adapter.h"
+#include "model/audio_encoder.h"
 #include "model/component.h"
 #include "model/gpt2.h"
 #include "model/hifigan.h"
@@ -116,6 +117,25 @@ static atm_status build_image_encoder(atm_component_call *c)
     return ATM_OK;
 }
 
+/* ------------------------------------------------------------------ audio encoder */
+
+static const char *const not_audio[] = {
+    "modality_*.vision.*", "modality_*.text.*", "modality_*.depth.*", "modality_*.thermal.*",
+    "modality_*.imu.*", "modality_postprocessors.*", NULL
+};
+
+static atm_status build_audio_encoder(atm_component_call *c)
+{
+    atm_audio_encoder_config config;
+    TRY_RETURN(atm_audio_encoder_config_read(c->config, &config));
+    const int dim[] = { ATM_ANY(1), 1, config.num_mel_bins, config.num_frames };
+    const atm_audio_embeds y = atm_audio_encoder(c->plan, &config,
+                                                 atm_component_input(c, "input_features", 4, dim));
+    atm_component_output(c, "audio_embeds", y.embeds);
+    atm_component_output(c, "audio_embeds_norm", y.unit);
+    return ATM_OK;
+}
+
 /* ------------------------------------------------------------------ adapter */
 
 static atm_status build_adapter(atm_component_call *c)
@@ -148,6 +168,8 @@ static atm_status build_language_model(atm_component_call *c)
 const atm_component atm_components[] = {
     { "image-encoder", "image_encoder", "normalised pixels to an embedding", build_image_encoder,
       { .ignore = other_modalities } },
+    { "audio-encoder", "audio_encoder", "normalised log-mel picture to an embedding", build_audio_encoder,
+      { .ignore = not_audio } },
     { "adapter", "adapter", "an image's embedding to tokens of the language model", build_adapter, { 0 } },
     { "language-model", "language_model", "tokens to the vectors called language of audio",
       build_language_model, { .ignore = token_table } },
