@@ -6,7 +6,7 @@ Run on Debian 12, a minute or so:
     scripts/make_data_fixtures.py
 
 References: Pillow 9.4 (pixels, resize), torchaudio 0.13 (resample; the version that
-Art2Mus pins), torch in float64 (mel).  The tests need none of them: they read the
+Art2Mus pins), torch in float64 (mel), torchaudio in float64 (fbank).  The tests need none of them: they read the
 files and the indexes written here.  Noise is a formula that the tests know too (noise()
 here, noise_at() in tests/support/media.c), so that inputs need no file.
 """
@@ -15,6 +15,7 @@ import math
 import os
 import struct
 import zlib
+from fractions import Fraction
 
 import numpy as np
 import soundfile
@@ -343,6 +344,48 @@ def make_waveforms():
     write("prepared_art2mus.f32", x.astype("<f4").tobytes())
 
 
+def fbank(x):
+    """torchaudio's own code with ImageBind's arguments.  In float32, as ImageBind runs it, the edges of
+    narrow triangles are off by 1e-4; the default dtype makes them double too."""
+    torch.set_default_dtype(torch.float64)
+    y = torchaudio.compliance.kaldi.fbank(
+        torch.from_numpy(x).double(), htk_compat=True, sample_frequency=16000, use_energy=False,
+        window_type="hanning", num_mel_bins=128, dither=0.0, frame_length=25, frame_shift=10)
+    torch.set_default_dtype(torch.float32)
+    return y.numpy()
+
+
+def clip_starts(n, parts):
+    """ConstantClipsPerVideoSampler(2, 3) of pytorchvideo: parts is 3 in release 0.1.5, 2 on its main branch."""
+    step = Fraction(Fraction(max(n / 16000 - 2, 0)), parts)
+    return [int(k * step * 16000) for k in range(3)]
+
+
+def growing_noise(n):
+    """No sine: the logarithm of a faint band shows its last bit, in which libraries differ."""
+    x = noise_float(n).astype(np.float64) * np.arange(n) / n
+    x[n // 2: n // 2 + 1000] = 0
+    return x.astype(np.float32)
+
+
+def make_fbanks():
+    write("fbank.f32", fbank(growing_noise(6400)[None]).astype("<f4").tobytes())
+
+    lengths = [400, 31999, 32000, 32001, 32002, 160000, 441001]
+    lengths += [n for n in range(33000, 90000, 7) if clip_starts(n, 2)[2] != n - 32000][:20]    # n / 16000 rounded down
+    lengths += [32000 + int(n >> 12) for n in noise(20)]
+    write_index("clips.txt", "n, then where the three clips start: divided by 2, divided by 3",
+                ((n, *clip_starts(n, 2), *clip_starts(n, 3)) for n in lengths))
+
+    # 2.5 s of stereo noise, moved off zero, at 24 kHz, through the steps of ImageBind's data.py; every 17th frame
+    audio = (0.3 * noise_float(120000) + 0.1).astype(np.float32).reshape(60000, 2).T.copy()
+    x = torchaudio.functional.resample(torch.from_numpy(audio), 24000, 16000).numpy().astype(np.float64)
+    for name, parts in (("to_the_end", 2), ("thirds", 3)):
+        clips = [x[:, start: start + 32000] for start in clip_starts(x.shape[1], parts)]
+        pictures = np.stack([np.pad(fbank(clip - clip.mean()).T, ((0, 0), (0, 204 - 198))) for clip in clips])
+        write(f"clips_{name}.f32", ((pictures + 4.268) / 9.138)[..., ::17].astype("<f4").tobytes())
+
+
 def main():
     os.makedirs(OUT, exist_ok=True)
     torch.set_num_threads(1)
@@ -352,6 +395,7 @@ def main():
     make_sounds()
     make_mels()
     make_waveforms()
+    make_fbanks()
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@
 #include "io/safetensors.h"
 #include "kernels/device.h"
 #include "model/adapter.h"
+#include "model/audio_encoder.h"
 #include "model/gpt2.h"
 #include "model/image_encoder.h"
 
@@ -67,6 +68,26 @@ static void clip_configs(void **state)
            atm_image_encoder_config_read, &c, "num_channels");
     EXPECT(ATM_E_CONFIG, "{\"model_type\": \"clip_vision_model\", \"image_size\": 225}",
            atm_image_encoder_config_read, &c, "patch_size 32 does not divide image_size 225");
+}
+
+#define AUDIO(sizes) "{\"model_type\": \"imagebind_audio\", \"hidden_size\": 12, \"num_hidden_layers\": 2, " \
+                     "\"patch_stride\": 10, \"num_mel_bins\": 37, \"num_frames\": 52, " \
+                     "\"projection_dim\": 10, " sizes "}"
+
+static void audio_configs(void **state)
+{
+    (void)state;
+    atm_audio_encoder_config c;
+    EXPECT(ATM_OK, AUDIO("\"patch_size\": 37, \"num_attention_heads\": 2"), atm_audio_encoder_config_read, &c,
+           "");
+    assert_int_equal(c.intermediate_size, 48);
+    EXPECT(ATM_E_CONFIG, AUDIO("\"patch_size\": 38, \"num_attention_heads\": 2"),
+           atm_audio_encoder_config_read, &c, "patch_size 38 exceeds num_mel_bins 37");
+    EXPECT(ATM_E_CONFIG, AUDIO("\"patch_size\": 16, \"num_attention_heads\": 5"),
+           atm_audio_encoder_config_read, &c, "does not divide hidden_size 12");
+    EXPECT(ATM_E_CONFIG, AUDIO("\"patch_size\": 16"), atm_audio_encoder_config_read, &c,
+           "num_attention_heads");
+    EXPECT(ATM_E_CONFIG, IMAGEBIND "2}", atm_audio_encoder_config_read, &c, "imagebind_audio");
 }
 
 #define GPT2 "{\"n_layer\": 2, \"n_embd\": 12, \"n_head\": 3, \"n_positions\": 20, \"n_inner\": null"
@@ -173,6 +194,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(imagebind_configs),        cmocka_unit_test(clip_configs),
+        cmocka_unit_test(audio_configs),
         cmocka_unit_test(gpt2_configs),             cmocka_unit_test(adapter_sizes_follow_from_shapes),
         cmocka_unit_test(imagebinds_stem_is_folded_once),
         cmocka_unit_test(gpt2_needs_its_positions),

@@ -26,8 +26,8 @@ static void normalise(float *x, size_t n)
     for (size_t i = 0; i < n; i++) x[i] = x[i] / scale * 0.5f;
 }
 
-/* The first channel of frames first..first+frames-1 at 16 kHz; *y is malloc'd [*n]. */
-static atm_status first_channel(const atm_audio *audio, size_t first, size_t frames, float **y, size_t *n)
+atm_status atm_waveform_first_channel(const atm_audio *audio, size_t first, size_t frames,
+                                      float **y, size_t *n)
 {
     const size_t channels = (size_t)audio->channels;
     const size_t length = atm_resample_length(frames, audio->rate, ATM_STFT_RATE);
@@ -70,7 +70,7 @@ static atm_status prepare_audioldm2(const atm_audio *audio, double start, float 
     const size_t wanted = sample_at((double)n / ATM_STFT_RATE, audio->rate, left);
     float *x;
     size_t length;
-    TRY_RETURN(first_channel(audio, first, wanted, &x, &length));
+    TRY_RETURN(atm_waveform_first_channel(audio, first, wanted, &x, &length));
     normalise(x, length);
     copy_padded(x, length, 0, n, out, n);
     free(x);
@@ -81,7 +81,7 @@ static atm_status prepare_art2mus(const atm_audio *audio, double start, float *o
 {
     float *x;
     size_t length;
-    TRY_RETURN(first_channel(audio, 0, audio->frames, &x, &length));
+    TRY_RETURN(atm_waveform_first_channel(audio, 0, audio->frames, &x, &length));
     normalise(x, length);
     copy_padded(x, length, sample_at(start, ATM_STFT_RATE, length),
                 (size_t)(ART2MUS_SECONDS * ATM_STFT_RATE), out, n);

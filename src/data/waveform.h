@@ -5,6 +5,11 @@
 #include "data/audio.h"
 #include "data/stft.h"
 
+/* The first channel of frames first .. first + frames - 1, at 16 kHz: *y, malloc'd, has *n
+ * samples.  Untouched on failure. */
+atm_status atm_waveform_first_channel(const atm_audio *audio, size_t first, size_t frames,
+                                      float **y, size_t *n);
+
 /* Fills out [n] from `audio`, cropped at `start` seconds.
  *
  * ATM_FRAMING_AUDIOLDM2: n samples' worth is cut at the file's own rate, first channel,

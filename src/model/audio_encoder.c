@@ -44,8 +44,8 @@ static const atm_field fields[] = {
 static atm_status check_sizes(const atm_json *json, const atm_audio_encoder_config *c)
 {
     if (c->patch_size > c->num_mel_bins || c->patch_size > c->num_frames)
-        return atm_fail(ATM_E_CONFIG, "%s: patch_size %d exceeds num_mel_bins %d or num_frames %d", json->path,
-                        c->patch_size, c->num_mel_bins, c->num_frames);
+        return atm_fail(ATM_E_CONFIG, "%s: patch_size %d exceeds num_mel_bins %d or num_frames %d",
+                        json->path, c->patch_size, c->num_mel_bins, c->num_frames);
     if (c->hidden_size % c->num_attention_heads)
         return atm_fail(ATM_E_CONFIG, "%s: num_attention_heads %d does not divide hidden_size %d", json->path,
                         c->num_attention_heads, c->hidden_size);
@@ -57,7 +57,8 @@ atm_status atm_audio_encoder_config_read(const atm_json *json, atm_audio_encoder
     const char *type = "";
     TRY_RETURN(atm_json_string(json, "model_type", ATM_REQUIRED, &type));
     if (strcmp(type, MODEL_TYPE) != 0)
-        return atm_fail(ATM_E_CONFIG, "%s: 'model_type' is \"%.100s\"; known: %s", json->path, type, MODEL_TYPE);
+        return atm_fail(ATM_E_CONFIG, "%s: 'model_type' is \"%.100s\"; known: %s", json->path, type,
+                        MODEL_TYPE);
     *out = (atm_audio_encoder_config){ 0 };
     TRY_RETURN(atm_fields_read(json, NULL, fields, ATM_N_FIELDS(fields), out));
     if (out->intermediate_size == 0) out->intermediate_size = 4 * out->hidden_size;
