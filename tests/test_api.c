@@ -280,7 +280,7 @@ static void test_progress_and_cancel(void **state)
 static void test_saving(void **state)
 {
     (void)state;
-    static const char *const name[] = { "a.wav", "a.wav16", "a.flac", "a.ogg", "no-extension" };
+    static const char *const name[] = { "a.wav", "a.FLAC", "a.ogg", "no-extension" };
     atm_model *model = tiny_model_open("cpu", 1);
     atm_result *result = make(model, tiny_artworks(1));
     for (size_t i = 0; i < sizeof name / sizeof name[0]; i++) {
@@ -299,6 +299,8 @@ static void test_saving(void **state)
     atm_image_free(&picture);
     expect_failure(ATM_E_USAGE, atm_save_audio(result, 1, scratch("b.wav"), NULL), "clip 1");
     expect_failure(ATM_E_USAGE, atm_save_audio(result, 0, scratch("b.wav"), "midi"), "midi");
+    expect_failure(ATM_E_USAGE, atm_save_audio(result, 0, scratch("b.mp3"), NULL), "b.mp3");
+    assert_int_equal(atm_save_audio(result, 0, scratch("c.mp3"), "wav16"), ATM_OK);
     expect_failure(ATM_E_IO, atm_save_audio(result, 0, "/nowhere/b.wav", NULL), "/nowhere");
     expect_failure(ATM_E_IO, atm_save_spectrogram(result, 0, "/nowhere/b.png"), "/nowhere");
     assert_int_not_equal(access(scratch("b.wav"), F_OK), 0);

@@ -19,7 +19,7 @@
 #include "support/bytes.h"
 
 /* These take the C library's place in this program; the n-th call fails. */
-typedef enum { WRITE, SHORT_WRITE, INTERRUPT, FSYNC, RENAME, CALLS } call;
+typedef enum { WRITE, SHORT_WRITE, NO_WRITE, INTERRUPT, FSYNC, RENAME, CALLS } call;
 static int countdown[CALLS];            /* 1: the next call fails; 0: none */
 static int reason;
 
@@ -28,6 +28,7 @@ static bool fails(call c) { return countdown[c] && --countdown[c] == 0; }
 ssize_t write(int fd, const void *data, size_t n)
 {
     if (fails(SHORT_WRITE)) return syscall(SYS_write, fd, data, n / 2);
+    if (fails(NO_WRITE)) return 0;
     if (fails(INTERRUPT)) { errno = EINTR; return -1; }
     if (fails(WRITE)) { errno = reason; return -1; }
     return syscall(SYS_write, fd, data, n);
@@ -92,7 +93,7 @@ static void keeps_the_old_file_when_a_call_fails(void **state)
 {
     (void)state;
     static const struct { call c; int errno_value; } fault[] = {
-        { WRITE, ENOSPC }, { WRITE, EIO }, { WRITE, EFBIG }, { FSYNC, EIO }, { FSYNC, ENOSPC },
+        { WRITE, ENOSPC }, { WRITE, EIO }, { WRITE, EFBIG }, { NO_WRITE, ENOSPC }, { FSYNC, EIO }, { FSYNC, ENOSPC },
         { RENAME, EXDEV },
     };
     for (size_t i = 0; i < sizeof fault / sizeof fault[0]; i++) {

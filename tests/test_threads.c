@@ -1,9 +1,13 @@
 /* test_threads.c - the pool: every task once, in any thread, for any count. */
+#define _DEFAULT_SOURCE
 #include "support/support.h"
 
+#include <sched.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "arttomus/status.h"
 #include "base/threads.h"
@@ -94,6 +98,38 @@ static void test_results_are_visible(void **state)
     atm_pool_destroy(pool);
 }
 
+/* Longer than anybody spins: the worker sleeps before the job, the caller during it,
+ * and each must be woken. */
+enum { ASLEEP_US = 20000 };
+
+static void sleep_in_the_worker(int task, int thread, void *arg)
+{
+    atomic_bool *begun = arg;
+    (void)task;
+    if (thread == 0) {
+        while (!atomic_load(begun)) sched_yield();
+        return;
+    }
+    atomic_store(begun, true);
+    usleep(ASLEEP_US);
+}
+
+static void test_sleepers_are_woken(void **state)
+{
+    atm_pool *pool = NULL;
+    (void)state;
+    assert_int_equal(atm_pool_create(2, &pool), ATM_OK);
+    alarm(30);          /* a lost wake-up is a hang */
+    for (int round = 0; round < 3; round++) {
+        atomic_bool begun = false;
+        usleep(ASLEEP_US);
+        atm_pool_run(pool, 2, sleep_in_the_worker, &begun);
+        assert_true(atomic_load(&begun));
+    }
+    alarm(0);
+    atm_pool_destroy(pool);
+}
+
 static void test_limits(void **state)
 {
     atm_pool *pool = NULL;
@@ -113,7 +149,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_task_once), cmocka_unit_test(test_many_jobs),
-        cmocka_unit_test(test_results_are_visible), cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_results_are_visible), cmocka_unit_test(test_sleepers_are_woken),
+        cmocka_unit_test(test_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

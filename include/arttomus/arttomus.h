@@ -150,7 +150,7 @@ ATM_API atm_matrix  atm_result_mel(const atm_result *result, int clip);     /* f
 ATM_API atm_matrix  atm_result_latent(const atm_result *result, int clip);  /* C T rows of F     */
 
 /* Writes one clip; nothing is left behind when it fails.  `format`: "wav" (float),
- * "wav16", "flac", "ogg"; NULL: as the file's extension says. */
+ * "wav16", "flac", "ogg"; NULL: as the file's extension says, "wav" when it has none. */
 ATM_API atm_status atm_save_audio(const atm_result *result, int clip, const char *path, const char *format);
 
 /* Writes a PNG of the clip's mel spectrogram, low notes at the bottom. */

@@ -253,7 +253,8 @@ static atm_status collect_jobs(run *r)
     if (r->jobs.n == 0)
         return atm_fail(ATM_E_USAGE, "which artwork? --image FILE, --images DIR or --manifest FILE");
     const char *format = a->format ? a->format : "wav";
-    const cli_targets targets = { a->output, a->spectrogram, strcmp(format, "wav16") ? format : "wav", a->n };
+    const cli_targets targets = { a->output, a->spectrogram, strcmp(format, "wav16") ? format : "wav", a->n,
+                                  a->latents_out, a->format };
     TRY_RETURN(cli_jobs_resolve(&r->jobs, &targets));
     skip_done(r);
     return ATM_OK;

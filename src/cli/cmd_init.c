@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/threads.h"
 #include "cli/commands.h"
+#include "cli/signals.h"
 #include "cli/terminal.h"
 #include "generate/recipe.h"
 #include "io/folder.h"
@@ -63,7 +64,7 @@ static atm_status write_model(const args *a, const atm_recipe *recipe)
     TRY_RETURN(atm_pool_create(a->threads, &pool));
     const double started = cli_seconds();
     const atm_status status = write_folder(a, recipe, (atm_model_init_options){
-        .seed = a->seed, .dtype = recipe->dtype, .text_tokens = recipe->text_tokens, .pool = pool });
+        .seed = a->seed, .dtype = recipe->dtype, .text_tokens = recipe->text_tokens, .pool = pool, .stop = cli_signal });
     atm_pool_destroy(pool);
     if (status != ATM_OK) return status;
     atm_log(ATM_LOG_INFO, "written in %.1f s; the weights are random, seed %llu", cli_seconds() - started,

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "data/audio.h"
+
 static atm_status no_memory(void) { return atm_fail(ATM_E_MEMORY, "no memory for the list of artworks"); }
 
 /* ------------------------------------------------------------------ adding */
@@ -112,18 +114,27 @@ static atm_status make_folder(atm_arena *arena, const char *path)
                                       path);
 }
 
+static bool ends_in(const char *path, const char *extension)
+{
+    const char *dot = strrchr(path, '.');
+    return dot && strcmp(dot + 1, extension) == 0;
+}
+
 /* One kind of output: `target` as the user gave it, or NULL for the working directory. */
 static atm_status place(cli_jobs *jobs, const char *target, const char *extension, int job, const char **out)
 {
     const cli_job *j = &jobs->job[job];
     const bool folder = !target || jobs->many || jobs->n > 1 || means_folder(target);
-    const char *name = base_name(j->image);
+    const char *name = base_name(j->named_output ? j->named_output : j->image);
     if (!folder) *out = target;
     else *out = atm_arena_printf(&jobs->arena, "%s%s%.*s.%s", target ? target : "",
                                  !target || target[strlen(target) - 1] == '/' ? "" : "/",
                                  stem_length(name), name, extension);
     if (!*out) return no_memory();
-    return folder && target && job == 0 ? make_folder(&jobs->arena, target) : ATM_OK;
+    if (!folder || !target || job) return ATM_OK;
+    if (!is_folder(target) && ends_in(target, extension))
+        return atm_fail(ATM_E_USAGE, "%s: several artworks need a folder to go to, and this names one file", target);
+    return make_folder(&jobs->arena, target);
 }
 
 static atm_status place_named(cli_jobs *jobs, const char *target, cli_job *job)
@@ -139,25 +150,84 @@ static atm_status check_writable(cli_jobs *jobs, const char *path)
     const int length = (int)(base_name(path) - path);
     const char *folder = length ? atm_arena_printf(&jobs->arena, "%.*s", length, path) : ".";
     if (!folder) return no_memory();
-    if (access(folder, W_OK) == 0 || access(path, W_OK) == 0) return ATM_OK;
+    if (access(path, W_OK) == 0 || access(folder, W_OK) == 0) return ATM_OK;
     return atm_fail(ATM_E_IO, "%s: cannot write there: %s", path, strerror(errno));
 }
 
-static int by_audio(const void *a, const void *b)
+/* ------------------------------------------------------------------ who writes what */
+
+/* A file that this run reads or writes. */
+typedef struct { const char *path, *name, *image; bool is_input; } claim;
+typedef struct { claim *item; int n; } claims;
+
+/* One name per file, whether it exists or not: "./a.wav" and "a.wav" are one. */
+static const char *true_name(atm_arena *arena, const char *path)
 {
-    return strcmp((*(const cli_job *const *)a)->audio, (*(const cli_job *const *)b)->audio);
+    char *whole = realpath(path, NULL);
+    const int length = (int)(base_name(path) - path);
+    char *folder = whole ? NULL : realpath(length ? atm_arena_printf(arena, "%.*s", length, path) : ".", NULL);
+    const char *name = whole ? atm_arena_strdup(arena, whole)
+                     : atm_arena_printf(arena, "%s/%s", folder ? folder : "", base_name(path));
+    free(whole);
+    free(folder);
+    return name;
 }
 
-static atm_status refuse_collisions(cli_jobs *jobs)
+static atm_status claim_file(cli_jobs *jobs, claims *all, const char *path, const char *image, bool is_input)
 {
-    const cli_job **sorted = atm_arena_alloc(&jobs->arena, (size_t)jobs->n, sizeof *sorted);
-    if (!sorted) return no_memory();
-    for (int i = 0; i < jobs->n; i++) sorted[i] = &jobs->job[i];
-    qsort(sorted, (size_t)jobs->n, sizeof *sorted, by_audio);
-    for (int i = 1; i < jobs->n; i++)
-        if (!strcmp(sorted[i - 1]->audio, sorted[i]->audio))
-            return atm_fail(ATM_E_USAGE, "%s and %s would both become %s: name the outputs in a --manifest",
-                            sorted[i - 1]->image, sorted[i]->image, sorted[i]->audio);
+    const char *name = path ? true_name(&jobs->arena, path) : NULL;
+    if (!name) return no_memory();
+    all->item[all->n++] = (claim){ path, name, image, is_input };
+    return ATM_OK;
+}
+
+static atm_status claim_files(cli_jobs *jobs, const cli_targets *t, const cli_job *job, claims *all)
+{
+    TRY_RETURN(claim_file(jobs, all, job->image, job->image, true));
+    for (int v = 0; v < t->n; v++) {
+        TRY_RETURN(claim_file(jobs, all, cli_variant_path(&jobs->arena, job->audio, v, t->n), job->image, false));
+        if (!job->picture) continue;
+        TRY_RETURN(claim_file(jobs, all, cli_variant_path(&jobs->arena, job->picture, v, t->n), job->image,
+                              false));
+    }
+    return ATM_OK;
+}
+
+static int by_name_inputs_first(const void *a, const void *b)
+{
+    const claim *x = a, *y = b;
+    const int order = strcmp(x->name, y->name);
+    return order ? order : y->is_input - x->is_input;
+}
+
+/* /dev/null and its like may be written any number of times. */
+static bool may_be_shared(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && !S_ISREG(info.st_mode);
+}
+
+static atm_status refuse_pair(const claim *a, const claim *b)
+{
+    if (b->is_input || strcmp(a->name, b->name) || may_be_shared(b->path)) return ATM_OK;
+    if (a->is_input)
+        return atm_fail(ATM_E_USAGE, "%s is an artwork and would be overwritten: choose another output", a->path);
+    if (a->image == b->image || !strcmp(a->image, b->image))
+        return atm_fail(ATM_E_USAGE, "two results from %s would both become %s", a->image, b->path);
+    return atm_fail(ATM_E_USAGE, "%s and %s would both become %s: name the outputs in a --manifest",
+                    a->image, b->image, b->path);
+}
+
+/* No artwork is overwritten, and no result by another. */
+static atm_status refuse_collisions(cli_jobs *jobs, const cli_targets *t)
+{
+    claims all = { .item = atm_arena_alloc(&jobs->arena, (size_t)jobs->n * (2 * (size_t)t->n + 1) + 1,
+                                           sizeof *all.item) };
+    if (!all.item) return no_memory();
+    for (int i = 0; i < jobs->n; i++) TRY_RETURN(claim_files(jobs, t, &jobs->job[i], &all));
+    if (t->latents) TRY_RETURN(claim_file(jobs, &all, t->latents, "--latents-out", false));
+    qsort(all.item, (size_t)all.n, sizeof *all.item, by_name_inputs_first);
+    for (int i = 1; i < all.n; i++) TRY_RETURN(refuse_pair(&all.item[i - 1], &all.item[i]));
     return ATM_OK;
 }
 
@@ -167,12 +237,14 @@ atm_status cli_jobs_resolve(cli_jobs *jobs, const cli_targets *t)
         cli_job *job = &jobs->job[i];
         TRY_RETURN(place(jobs, t->output, t->extension, i, &job->audio));
         if (job->named_output) TRY_RETURN(place_named(jobs, t->output, job));
+        TRY_RETURN(atm_audio_format_for(job->audio, t->format, &(atm_audio_format){ 0 }));
         TRY_RETURN(check_writable(jobs, job->audio));
         if (!t->picture) continue;
         TRY_RETURN(place(jobs, t->picture, "png", i, &job->picture));
         TRY_RETURN(check_writable(jobs, job->picture));
     }
-    return refuse_collisions(jobs);
+    if (t->latents) TRY_RETURN(check_writable(jobs, t->latents));
+    return refuse_collisions(jobs, t);
 }
 
 void cli_jobs_free(cli_jobs *jobs)

@@ -27,6 +27,8 @@ typedef struct {
     const char *picture;            /* --spectrogram: the same, or NULL for none               */
     const char *extension;          /* of sounds: "wav"                                        */
     int n;                          /* variants of each                                        */
+    const char *latents;            /* --latents-out, or NULL                                  */
+    const char *format;             /* --format, or NULL: as the outputs' names say            */
 } cli_targets;
 
 atm_status cli_jobs_add(cli_jobs *jobs, const char *image, uint64_t seed);
@@ -39,8 +41,8 @@ atm_status cli_jobs_add_folder(cli_jobs *jobs, const char *folder, uint64_t seed
  * outputs to that of -o. */
 atm_status cli_jobs_add_manifest(cli_jobs *jobs, const char *path, uint64_t seed);
 
-/* Decides where everything goes, makes missing folders, and refuses two jobs
- * with one output and folders that cannot be written. */
+/* Decides where everything goes, makes missing folders, and refuses outputs that
+ * would replace each other or an artwork, and folders that cannot be written. */
 atm_status cli_jobs_resolve(cli_jobs *jobs, const cli_targets *targets);
 
 /* The path of one of n variants: "a.wav" becomes "a-2.wav" when n > 1. */

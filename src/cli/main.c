@@ -97,7 +97,7 @@ int main(int argc, char **argv)
 {
     cli_signals_init();
     const atm_status status = run(argc, argv);
-    if (status == ATM_E_CANCELLED && cli_signal()) return 128 + cli_signal();
+    if (status != ATM_OK && cli_signal()) return 128 + cli_signal();
     if (status != ATM_OK && *atm_error()) cli_print_error(atm_error());
     const atm_status closed = close_stdout(status);
     if (closed != status) cli_print_error(atm_error());

@@ -1,12 +1,13 @@
 /* manifest.c - jobs from a file of JSON lines; see jobs.h. */
-#include <errno.h>
 #include <jansson.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/nearest.h"
 #include "cli/jobs.h"
+#include "io/read_file.h"
+
+enum { MAX_BYTES = 64 << 20 };
 
 typedef struct {
     cli_jobs *jobs;
@@ -87,18 +88,17 @@ atm_status cli_jobs_add_manifest(cli_jobs *jobs, const char *path, uint64_t seed
 {
     manifest m = { jobs, path, 0, seed };
     atm_status status = ATM_OK;
-    char *line = NULL;
-    size_t capacity = 0;
-    FILE *file = fopen(path, "r");
-    if (!file) return atm_fail(ATM_E_NOINPUT, "%s: %s", path, strerror(errno));
-    for (ssize_t length; status == ATM_OK && (length = getline(&line, &capacity, file)) >= 0; ) {
+    char *text;
+    size_t bytes;
+    TRY_RETURN(atm_read_file(path, MAX_BYTES, &text, &bytes));
+    for (const char *line = text, *end = text + bytes, *next; status == ATM_OK && line < end; line = next) {
+        const char *newline = memchr(line, '\n', (size_t)(end - line));
+        next = newline ? newline + 1 : end;
         m.line++;
-        if (line[strspn(line, " \t\r\n")]) status = take_line(&m, line, (size_t)length);
+        if (line + strspn(line, " \t\r\n") < next) status = take_line(&m, line, (size_t)(next - line));
     }
-    if (status == ATM_OK && ferror(file)) status = atm_fail(ATM_E_NOINPUT, "%s: %s", path, strerror(errno));
     if (status == ATM_OK && jobs->n == 0) status = atm_fail(ATM_E_DATA, "%s: names no artwork", path);
-    free(line);
-    fclose(file);
+    free(text);
     jobs->many = true;
     return status;
 }

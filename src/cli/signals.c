@@ -10,7 +10,8 @@ static void on_signal(int number) { caught = number; }
 
 void cli_signals_init(void)
 {
-    struct sigaction stop = { .sa_handler = on_signal, .sa_flags = SA_RESTART | (int)SA_RESETHAND };
+    /* no SA_RESTART: who waits for a pipe that nobody writes must hear of it */
+    struct sigaction stop = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };
     struct sigaction ignore = { .sa_handler = SIG_IGN };
     sigaction(SIGINT, &stop, NULL);
     sigaction(SIGTERM, &stop, NULL);

@@ -9,6 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "io/utf8.h"
+
 enum { BAR_WIDTH = 28 };
 static const double BAR_EVERY = 0.1, LINE_EVERY = 5.0;     /* seconds */
 
@@ -61,6 +63,16 @@ static double wall_clock(void)
     return (double)t.tv_sec + 1e-3 * (double)(t.tv_nsec / 1000000);
 }
 
+/* File names hold anything: none of it may steer the terminal or be refused by JSON. */
+static void make_printable(char *text)
+{
+    const bool valid = atm_utf8_valid(text, strlen(text));
+    for (char *c = text; *c; c++) {
+        const unsigned char byte = (unsigned char)*c;
+        if (byte < 0x20 || byte == 0x7f || (!valid && byte > 0x7f)) *c = '?';
+    }
+}
+
 /* A list that the library writes below each other goes behind each other here: one
  * message is one line. */
 static const char *one_line(const char *text, char *out, size_t size)
@@ -76,6 +88,7 @@ static const char *one_line(const char *text, char *out, size_t size)
         while (text[1] == ' ') text++;
     }
     out[n] = '\0';
+    make_printable(out);
     return out;
 }
 
@@ -168,8 +181,11 @@ void cli_progress(const char *label, double fraction, const atm_progress *progre
     terminal.last = now;
     fraction = fmin(fmax(fraction, 0), 1);
     const double left = fraction > 0 ? (now - terminal.started) * (1 - fraction) / fraction : 0;
-    if (terminal.tty) draw_bar(label, fraction, progress, left);
-    else print_progress(label, fraction, progress, left);
+    char name[256];
+    snprintf(name, sizeof name, "%s", label);
+    make_printable(name);
+    if (terminal.tty) draw_bar(name, fraction, progress, left);
+    else print_progress(name, fraction, progress, left);
 }
 
 void cli_progress_end(void)

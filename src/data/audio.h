@@ -40,6 +40,10 @@ typedef enum {
 } atm_audio_format;
 
 atm_status  atm_audio_format_parse(const char *name, atm_audio_format *out);   /* else ATM_E_USAGE */
+/* `name`, or when it is NULL what the file's extension says.  A name without one is a
+ * WAV: it may be a pipe or a device.  ATM_E_USAGE: an extension we do not write, since a
+ * WAV called .mp3 helps nobody. */
+atm_status  atm_audio_format_for(const char *path, const char *name, atm_audio_format *out);
 const char *atm_audio_format_name(atm_audio_format format);                    /* "wav16" */
 const char *atm_audio_extension(atm_audio_format format);                      /* "wav": no dot */
 

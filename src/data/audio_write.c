@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include <sndfile.h>
 
@@ -37,6 +38,20 @@ atm_status atm_audio_format_parse(const char *name, atm_audio_format *out)
             return ATM_OK;
         }
     return atm_fail(ATM_E_USAGE, "audio format \"%s\": one of wav, wav16, flac, ogg", name);
+}
+
+atm_status atm_audio_format_for(const char *path, const char *name, atm_audio_format *out)
+{
+    if (name) return atm_audio_format_parse(name, out);
+    const char *slash = strrchr(path, '/'), *dot = strrchr(slash ? slash : path, '.');
+    *out = ATM_AUDIO_WAV;
+    if (!dot) return ATM_OK;
+    for (int i = 0; i < ATM_AUDIO_FORMATS; i++)
+        if (strcasecmp(dot + 1, formats[i].extension) == 0) {
+            *out = (atm_audio_format)i;
+            return ATM_OK;
+        }
+    return atm_fail(ATM_E_USAGE, "%s: sounds are written as .wav, .flac or .ogg; name the format to keep this name", path);
 }
 
 /* ------------------------------------------------ memory as libsndfile's file */

@@ -95,22 +95,11 @@ static atm_status find_clip(const atm_result *r, int clip)
                                                  atm_result_clips(r));
 }
 
-/* A name without an extension we know is a WAV: it may be a pipe or a device. */
-static atm_status find_format(const char *path, const char *name, atm_audio_format *out)
-{
-    if (name) return atm_audio_format_parse(name, out);
-    const char *dot = strrchr(path, '.');
-    *out = ATM_AUDIO_WAV;
-    for (int f = 0; dot && f < ATM_AUDIO_FORMATS; f++)
-        if (!strcmp(dot + 1, atm_audio_format_name((atm_audio_format)f))) *out = (atm_audio_format)f;
-    return ATM_OK;
-}
-
 atm_status atm_save_audio(const atm_result *r, int clip, const char *path, const char *format)
 {
     atm_audio_format f;
     TRY_RETURN(find_clip(r, clip));
-    TRY_RETURN(find_format(path, format, &f));
+    TRY_RETURN(atm_audio_format_for(path, format, &f));
     const atm_audio audio = {
         .rate = r->rate, .channels = 1, .frames = r->samples, .samples = r->audio + (size_t)clip * r->samples
     };

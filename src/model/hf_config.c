@@ -88,7 +88,8 @@ static atm_status block_type(const atm_json *json, const char *key, const json_t
     if (!text) return atm_fail(ATM_E_CONFIG, "%s: '%s' must be a list of names", json->path, key);
     *out = strcmp(text, yes) == 0;
     if (*out || strcmp(text, no) == 0) return ATM_OK;
-    return atm_fail(ATM_E_CONFIG, "%s: '%s' has \"%.100s\"; known: %s, %s", json->path, key, text, no, yes);
+    return atm_fail(ATM_E_CONFIG, "%s: '%s' has \"%.100s\"; known: %s%s%s", json->path, key, text, no,
+                    strcmp(no, yes) ? ", " : "", strcmp(no, yes) ? yes : "");
 }
 
 atm_status atm_hf_block_types(const atm_json *json, const char *key, int n, const char *no, const char *yes,

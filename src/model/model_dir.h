@@ -72,6 +72,7 @@ typedef struct {
     atm_dtype dtype;
     int text_tokens;            /* L of the random T5 states */
     atm_pool *pool;             /* may be NULL               */
+    int (*stop)(void);          /* asked between tensors: not 0 ends with ATM_E_CANCELLED; may be NULL */
 } atm_model_init_options;
 atm_status atm_model_dir_init(const atm_model_config *config, const char *dir,
                               atm_model_init_options options);

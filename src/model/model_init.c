@@ -94,9 +94,11 @@ static atm_status write_weights(const init *in, const atm_model_part_info *part,
     const atm_text_pair format = { "format", "pt" };
     TRY(atm_model_path(path, in->dir, part->folder, part->weights));
     TRY(atm_safetensors_begin(path, list->tensor, list->n, &format, 1, &writer));
-    for (size_t i = 0; i < list->n; i++)
+    for (size_t i = 0; i < list->n; i++) {
+        if (in->options.stop && in->options.stop()) TRY(atm_fail(ATM_E_CANCELLED, "interrupted"));
         TRY(atm_init_fill(in->options.seed, part->folder, &list->tensor[i], in->options.pool, in->scratch,
                           append, writer));
+    }
     status = atm_safetensors_commit(writer);
     writer = NULL;
 done:

@@ -1,4 +1,4 @@
-/* The variance-preserving diffusion of model-spec: x_t = alpha_t x0 + sigma_t eps,
+/* The variance-preserving diffusion of docs/MODEL.md: x_t = alpha_t x0 + sigma_t eps,
  * alpha_t = sqrt(abar_t), sigma_t = sqrt(1 - abar_t).
  *
  * DDIM (Song, Meng, Ermon 2021, eq. 12 and 16), from t to p = t - N / steps:

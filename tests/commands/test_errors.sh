@@ -43,6 +43,20 @@ for bomb in "$FIXTURES"/data/bomb*; do
     expect 65 "$(basename "$bomb")"             arttomus generate "$bomb" -o o.wav $QUICK
 done
 
+# outputs that would replace an artwork, or each other
+cp a.jpg a.png
+expect 64 'a.jpg is an artwork'                 arttomus generate a.jpg -o a.jpg --format wav --force $QUICK
+expect 64 'a.png is an artwork'                 arttomus generate a.png --spectrogram . $QUICK
+expect 64 'a.jpg is an artwork'                 arttomus generate a.jpg -o o.wav --latents-out ./a.jpg $QUICK
+expect 64 'would both become ./o.wav'            arttomus generate a.jpg -o o.wav --spectrogram ./o.wav $QUICK
+expect 64 'sounds are written as .wav'         arttomus generate a.jpg -o o.mp3 $QUICK
+expect 64 'need a folder'                      arttomus generate a.jpg a.png -o single.wav $QUICK
+cmp -s a.jpg a.png || fail "an artwork was overwritten"
+rm a.png
+
+# a name that is not text still makes one line of JSON
+expect 66 '"text":"no.pe'                       arttomus generate --log-format json --image "$(printf 'no\001pe\377.jpg')" -o o.wav $QUICK
+
 # manifests
 printf '{"image": "a.jpg"}\n{"image": \n' > broken.jsonl
 expect 65 'broken.jsonl:2'                      arttomus generate --manifest broken.jsonl -o o $QUICK
@@ -54,6 +68,9 @@ echo '{"image": "a.jpg", "seed": -3}' > seed.jsonl
 expect 65 '"seed" must be'                      arttomus generate --manifest seed.jsonl -o o $QUICK
 : > none.jsonl
 expect 65 'names no artwork'                    arttomus generate --manifest none.jsonl -o o $QUICK
+expect 65 'above the limit'                     arttomus generate --manifest /dev/zero -o o $QUICK
+printf '\0{"image": "a.jpg"}\n' > nul.jsonl
+expect 65 'nul.jsonl:1'                         arttomus generate --manifest nul.jsonl -o o $QUICK
 expect 66 'nowhere.jsonl'                       arttomus generate --manifest nowhere.jsonl -o o $QUICK
 expect 64 'would both become'                   arttomus generate a.jpg ./a.jpg -o "$WORK.both" $QUICK
 rm -rf "$WORK.both"

@@ -35,6 +35,14 @@ wait $pid
 [ $? = 143 ] || fail "SIGTERM does not give 143"
 absent long.wav
 
+"$PROGRAM" init --config "$SOURCE/configs/audioldm2.yaml" --out big > "$WORK.stdout" 2> "$WORK.stderr" &
+pid=$!
+sleep 0.5
+kill -INT $pid
+wait $pid
+[ $? = 130 ] || fail "Ctrl+C does not stop init: $(cat "$WORK.stderr")"
+absent big*
+
 # the built-in model without a home, a locale, or a place of its own
 works env -i PATH="$PATH" "$PROGRAM" generate a.jpg -o builtin.wav --duration 1 --steps 1
 grep -q 'untrained.*expect noise' "$WORK.stderr" || fail "the built-in model does not say that it is untrained"
