@@ -12,17 +12,18 @@
  * Blocking (BLIS, Van Zee & van de Geijn 2015, with the left operand in place):
  *     a task is MC = 192 rows x NC = 256 columns of y, all of the depth;
  *     the depth is cut into blocks of at most KC = 384 elements: a panel of b,
- *     384 x 16 floats = 24 KB, stays in L1 (AVX-512: 48 KB, streams from L2 at
- *     8 bytes a cycle) while all rows of the task pass by;
- *     those rows, 192 x 384 floats = 288 KB, and the task's part of y, 192 KB,
- *     stay in L2.
+ *     384 x 16 floats = 24 KB, stays in L1 while all rows of the task pass by
+ *     (AVX-512: 768 x 32 floats, which streams from L2 at 8 bytes a cycle: fewer
+ *     partial sums pay for it);
+ *     those rows, 192 x 384 floats = 288 KB (a convolution's taps share pixels:
+ *     less), and the task's part of y, 192 KB, stay in L2.
  * Partial sums of the blocks are added in y itself.
  *
  * The cut of the depth depends on taps and channels alone, and a row's sum is
  * the same chain in any tile: bits do not depend on threads, on the batch, or
  * on the place in it.  The cut of y into tasks may depend on anything. */
 
-enum { MC = 192, NC = 256, KC = 384, MIN_GATHER = 16, MAX_SEGMENTS = KC / MIN_GATHER };
+enum { MC = 192, NC = 256, KC = VL == 16 ? 768 : 384, MIN_GATHER = 16, MAX_SEGMENTS = KC / MIN_GATHER };
 _Static_assert(MC % MR == 0, "row groups must fill a task");
 
 typedef struct { int dy, dx; } tap;
