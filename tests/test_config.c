@@ -45,7 +45,7 @@ static atm_status parse(const char *yaml, config *c)
 
 static const char full[] =
     "# a comment\n"
-    "name: \"a \\\"name\\\": \\x01 \xc3\xa9\"\n"
+    "name: \"a \\\"name\\\": \\x01 \xc3\xa9 \\x81 \\u2028 \\U0001F3B5\"\n"
     "sampler:\n"
     "  steps: 20\n"
     "  kind: dpm++\n"
@@ -60,7 +60,7 @@ static const char full[] =
 
 static void check_full(const config *c)
 {
-    assert_string_equal(c->name, "a \"name\": \x01 \xc3\xa9");
+    assert_string_equal(c->name, "a \"name\": \x01 \xc3\xa9 \xc2\x81 \xe2\x80\xa8 \xf0\x9f\x8e\xb5");
     assert_int_equal(c->steps, 20);
     assert_int_equal(c->sampler, 1);
     assert_true(c->guidance == 2.5 && c->rate == 1e-5 && c->verbose);

@@ -32,14 +32,30 @@ static void print_bool(FILE *out, const atm_config_field *field, const void *in)
     fputs(*(const bool *)in ? "true" : "false", out);
 }
 
-/* Double quotes: the one style of YAML that can hold any character. */
+/* The code point at *p, which moves past it. */
+static unsigned next_code(const char **p)
+{
+    const unsigned char *u = (const unsigned char *)*p;
+    const int more = u[0] >= 0xf0 ? 3 : u[0] >= 0xe0 ? 2 : u[0] >= 0xc0 ? 1 : 0;
+    unsigned code = more ? u[0] & (0x3fu >> more) : u[0];
+    int n = 1;
+    for (; n <= more && (u[n] & 0xc0) == 0x80; n++) code = code << 6 | (u[n] & 0x3fu);
+    *p += n;
+    return code;
+}
+
+/* Double quotes: the one style of YAML that can hold any character.  Beyond ASCII all
+ * are escaped: readers refuse some (U+0081) and fold others (U+2028) as line breaks. */
 static void print_text(FILE *out, const atm_config_field *field, const void *in)
 {
     (void)field;
     fputc('"', out);
-    for (const char *p = in; *p; p++) {
-        if ((unsigned char)*p < 0x20 || *p == 0x7f) fprintf(out, "\\x%02x", (unsigned)*p);
-        else fprintf(out, *p == '"' || *p == '\\' ? "\\%c" : "%c", *p);
+    for (const char *p = in; *p; ) {
+        const unsigned code = next_code(&p);
+        if (code > 0xffff) fprintf(out, "\\U%08x", code);
+        else if (code > 0xff) fprintf(out, "\\u%04x", code);
+        else if (code < 0x20 || code > 0x7e) fprintf(out, "\\x%02x", code);
+        else fprintf(out, code == '"' || code == '\\' ? "\\%c" : "%c", (int)code);
     }
     fputc('"', out);
 }
