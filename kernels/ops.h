@@ -60,10 +60,11 @@ static inline int atm_last_dim(atm_tensor t) { return t.dim[t.rank - 1]; }
 static inline size_t atm_rows(atm_tensor t) { return atm_count(t) / (size_t)atm_last_dim(t); }
 
 /* Activations.  GELU is x * Phi(x) with the exact erf; GELU_TANH is GPT-2's
- * "gelu_new"; QUICK_GELU is CLIP's x * sigmoid(1.702 x). */
+ * "gelu_new"; QUICK_GELU is CLIP's x * sigmoid(1.702 x); LOG is ln(max(x, slope)),
+ * its gradient 0 up to the floor: log-mel spectrograms. */
 typedef enum {
     ATM_ACT_NONE, ATM_ACT_SILU, ATM_ACT_GELU, ATM_ACT_GELU_TANH, ATM_ACT_QUICK_GELU,
-    ATM_ACT_TANH, ATM_ACT_RELU, ATM_ACT_LEAKY_RELU,
+    ATM_ACT_TANH, ATM_ACT_RELU, ATM_ACT_LEAKY_RELU, ATM_ACT_LOG,
     ATM_ACT_COUNT
 } atm_act;
 
@@ -145,10 +146,37 @@ typedef struct { T_ t, y; bool flip; double shift; } atm_timestep_embedding_args
 typedef struct { T_ x, y; double eps; } atm_l2_normalize_args;        /* x / max(|x|, eps), last dim */
 typedef struct { T_ dy, x, dx; double eps; } atm_l2_normalize_dx_args;
 
-/* loss [1] = mean over samples n of weight[n] * mean((x[n] - target[n])^2).
- * weight [N] optional (min-SNR).  dloss [1]. */
+/* Each sample mixed by its own numbers: y[n] = coef[n, 0] a[n] + coef[n, 1] b[n], coef [N, 2].
+ * b is like a, or one sample for all: count(b) = count(a) / N.  Noised latents, v targets,
+ * condition dropout.  db of a shared b is the sum over samples. */
+typedef struct { T_ a, b, coef, y; } atm_mix_args;
+typedef struct { T_ dy, coef, da, db; } atm_mix_dx_args;
+
+/* y [.., K] = sqrt(re^2 + im^2 + eps), x [.., 2K] = re | im. */
+typedef struct { T_ x, y; double eps; } atm_magnitude_args;
+typedef struct { T_ dy, x, dx; double eps; } atm_magnitude_dx_args;
+
+/* A sample of a VAE's diagonal Gaussian: z = mean + exp(logvar / 2) noise.  The gradient
+ * by mean is dz itself. */
+typedef struct { T_ mean, logvar, noise, z; } atm_posterior_args;
+typedef struct { T_ dz, logvar, noise, dlogvar; } atm_posterior_dx_args;
+
+/* Losses [1] are means over samples, x's first dim; dloss [1].  weight [N] is optional (min-SNR).
+ * mse: weight[n] * mean((x[n] - target[n])^2); l1: the same with |x - target|, slope 0 at 0. */
 typedef struct { T_ x, target, weight, loss; } atm_mse_args;
 typedef struct { T_ x, target, weight, dloss, dx; } atm_mse_dx_args;
+typedef struct { T_ x, target, weight, loss; } atm_l1_args;
+typedef struct { T_ x, target, weight, dloss, dx; } atm_l1_dx_args;
+/* Divergence from N(0, 1): half the SUM over a sample's elements of mean^2 + exp(logvar) - 1 - logvar. */
+typedef struct { T_ mean, logvar, loss; } atm_kl_args;
+typedef struct { T_ mean, logvar, dloss, dmean, dlogvar; } atm_kl_dx_args;
+/* |target - x| / |target| (Frobenius); norms [N, 2] holds both.  A target of length 0 counts 0. */
+typedef struct { T_ x, target, loss, norms; } atm_spectral_convergence_args;
+typedef struct { T_ x, target, norms, dloss, dx; } atm_spectral_convergence_dx_args;
+/* -log softmax(x[n])[index[n]] of logits x [N, C].  An index outside [0, C) reads nothing:
+ * the loss, and dx of its row, are NaN. */
+typedef struct { T_ x, index, loss; } atm_cross_entropy_args;
+typedef struct { T_ x, index, dloss, dx; } atm_cross_entropy_dx_args;
 
 /* One step of a sampler; coef [8] of this step (src/model/schedule.h):
  *     x0 = c0 x + c1 e
@@ -177,7 +205,14 @@ typedef struct { T_ x, e, h, n, coef, y, x0; } atm_sampler_step_args;
     X(gather,             2, 1, HAS_GRADIENT) X(gather_dx,          2, 1, NO_GRADIENT)      \
     X(copy,               1, 1, NO_GRADIENT)  X(timestep_embedding, 1, 1, NO_GRADIENT)      \
     X(l2_normalize,       1, 1, HAS_GRADIENT) X(l2_normalize_dx,    2, 1, NO_GRADIENT)      \
+    X(mix,                3, 1, HAS_GRADIENT) X(mix_dx,             2, 2, NO_GRADIENT)      \
+    X(magnitude,          1, 1, HAS_GRADIENT) X(magnitude_dx,       2, 1, NO_GRADIENT)      \
+    X(posterior,          3, 1, HAS_GRADIENT) X(posterior_dx,       3, 1, NO_GRADIENT)      \
     X(mse,                3, 1, HAS_GRADIENT) X(mse_dx,             4, 1, NO_GRADIENT)      \
+    X(l1,                 3, 1, HAS_GRADIENT) X(l1_dx,              4, 1, NO_GRADIENT)      \
+    X(kl,                 2, 1, HAS_GRADIENT) X(kl_dx,              3, 2, NO_GRADIENT)      \
+    X(spectral_convergence, 2, 2, HAS_GRADIENT) X(spectral_convergence_dx, 4, 1, NO_GRADIENT) \
+    X(cross_entropy,      2, 1, HAS_GRADIENT) X(cross_entropy_dx,   3, 1, NO_GRADIENT)      \
     X(sampler_step,       5, 2, NO_GRADIENT)
 
 typedef enum {

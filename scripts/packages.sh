@@ -2,8 +2,9 @@
 # Needs Debian 12 or a relative of it; asks for root only when something is missing.
 
 BUILD_PACKAGES="gcc libc6-dev cmake ninja-build pkg-config
-    libjpeg62-turbo-dev libpng-dev libwebp-dev libsndfile1-dev libjansson-dev libyaml-dev zlib1g-dev"
-TEST_PACKAGES="libcmocka-dev"
+    libjpeg62-turbo-dev libpng-dev libwebp-dev libsndfile1-dev libjansson-dev libyaml-dev zlib1g-dev
+    libhdf5-dev libxxhash-dev"
+TEST_PACKAGES="libcmocka-dev libopenmpi-dev openmpi-bin"
 FUZZ_PACKAGES="clang-14 libclang-rt-14-dev"
 
 as_root()

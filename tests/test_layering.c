@@ -14,7 +14,7 @@
 #include <string.h>
 
 #define INNER     " base kernels plan io data model arttomus "
-#define OUTER     INNER " generate train eval "
+#define OUTER     INNER " comm generate prepare train eval "
 
 static const struct { const char *folder, *may_include; } layer[] = {
     { "src/base",     " base arttomus " },
@@ -28,7 +28,10 @@ static const struct { const char *folder, *may_include; } layer[] = {
     { "src/data",     " base io data " },
     { "src/model",    " base kernels plan io model " },
     { "src/generate", INNER " generate " },
-    { "src/train",    INNER " train " },
+    { "src/comm",     " base comm " },
+    { "src/comm/mpi", " base comm " },
+    { "src/prepare",  INNER " prepare " },
+    { "src/train",    INNER " comm train " },
     { "src/eval",     INNER " eval " },
     { "src/serve",    OUTER " serve " },
     { "src/cli",      OUTER " serve cli " },

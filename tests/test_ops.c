@@ -5,6 +5,8 @@
  *   backends    ref, ref64 and each CPU variant: accuracy and the rules of ops.h
  *   faults      each check is shown a backend with one fault, and must see it
  *   complete    no op lacks a kernel, a rule, a fixture or a case
+ *   classes     cross_entropy of an index that is no class: NaN, and nothing is read
+ *   refusals    what the builders of losses do not take, and what they say
  *
  * The problems are the lines of tests/cases.  A failure prints its line; to run
  * that line alone:       ATM_CASE='linear shape=3x5 out=7' build/.../test_ops
@@ -263,6 +265,93 @@ static void test_faults(void **state)
     assert_int_equal(failures, 0);
 }
 
+/* ------------------------------------------------------------------ bad classes */
+
+/* Row 1 of 2 has the bad class; row 0 of dx (slot 3) stays sound. */
+static void expect_nan(const op_subject *s, const char *line, int slot, double bad, int *failures)
+{
+    op_case c;
+    op_instance x;
+    double y[2 * 5];
+    assert_null(op_case_parse(line, &c));
+    must(op_case_fill(&c, seed));
+    c.value[1][1] = bad;
+    must(op_instance_open(&c, s->device[1], (op_variant){ 0 }, &x));
+    op_instance_run(&x);
+    op_instance_read(&x, slot, y);
+    if (!isnan(y[atm_count(c.args.t[slot]) - 1])) fail_line(failures, s->name, line, "a bad class is not seen");
+    if (slot == 3 && isnan(y[0])) fail_line(failures, s->name, line, "a bad class spoils another row");
+    op_instance_close(&x);
+    op_case_free(&c);
+}
+
+static void test_classes(void **state)
+{
+    static const double bad[] = { -1, 5, INT32_MAX, INT32_MIN };
+    int failures = 0;
+    (void)state;
+    for (int s = 0; s < n_subjects; s++)
+        for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+            expect_nan(&subject[s], "cross_entropy shape=2x5", 2, bad[i], &failures);
+            expect_nan(&subject[s], "cross_entropy_dx shape=2x5", 3, bad[i], &failures);
+        }
+    assert_int_equal(failures, 0);
+}
+
+/* ------------------------------------------------------------------ refusals */
+
+static atm_tensor input(atm_plan *p, int rows, int columns) { return atm_input(p, "x", ATM_INPUT_GRAD, 2, (int[]){ rows, columns }); }
+
+static void log_without_floor(atm_plan *p)  { atm_activate(p, input(p, 2, 3), ATM_ACT_LOG, 0); }
+static void linear_without_floor(atm_plan *p)
+{
+    atm_linear(p, input(p, 2, 3), input(p, 4, 3), ATM_NONE, (atm_linear_options){ .act = ATM_ACT_LOG, .slope = -1 });
+}
+static void odd_magnitude(atm_plan *p)      { atm_magnitude(p, input(p, 2, 3), 1e-6); }
+static void bare_magnitude(atm_plan *p)     { atm_magnitude(p, input(p, 2, 4), 0); }
+static void l1_of_shapes(atm_plan *p)       { atm_l1(p, input(p, 2, 3), input(p, 2, 4), ATM_NONE); }
+static void l1_of_weights(atm_plan *p)      { atm_l1(p, input(p, 2, 3), input(p, 2, 3), input(p, 3, 1)); }
+static void kl_of_shapes(atm_plan *p)       { atm_kl(p, input(p, 2, 3), input(p, 3, 3)); }
+static void mix_of_shapes(atm_plan *p)      { atm_mix(p, input(p, 4, 3), input(p, 2, 3), input(p, 4, 2)); }
+static void mix_of_coefs(atm_plan *p)       { atm_mix(p, input(p, 4, 3), input(p, 4, 3), input(p, 4, 1)); }
+static void noise_of_shapes(atm_plan *p)    { atm_posterior(p, input(p, 2, 3), input(p, 2, 3), input(p, 2, 1)); }
+static void float_classes(atm_plan *p)      { atm_cross_entropy(p, input(p, 2, 3), input(p, 2, 1)); }
+static void spectral_target(atm_plan *p)
+{
+    atm_tensor loss = atm_spectral_convergence(p, input(p, 2, 3), input(p, 2, 3));
+    atm_plan_backward(p, 1, &loss, (atm_tensor[]){ atm_input(p, "d", 0, 1, (int[]){ 1 }) });
+}
+static void noise_gradient(atm_plan *p)
+{
+    atm_tensor z = atm_posterior(p, input(p, 2, 3), input(p, 2, 3), input(p, 2, 3));
+    atm_plan_backward(p, 1, &z, (atm_tensor[]){ input(p, 2, 3) });
+}
+
+static const struct { void (*build)(atm_plan *p); const char *says; } refusal[] = {
+    { log_without_floor, "log: the floor (slope) is 0" }, { linear_without_floor, "log: the floor (slope) is -1" },
+    { odd_magnitude, "magnitude: [2, 3]" }, { bare_magnitude, "magnitude: eps is 0" },
+    { l1_of_shapes, "l1: x is [2, 3], target [2, 4]" }, { l1_of_weights, "l1: weight is [3, 1]" },
+    { kl_of_shapes, "kl: mean is [2, 3], logvar [3, 3]" }, { mix_of_shapes, "mix: a is [4, 3], b [2, 3]" },
+    { mix_of_coefs, "mix: a is [4, 3], coef [4, 1]" }, { noise_of_shapes, "posterior: mean is [2, 3]" },
+    { float_classes, "cross_entropy: x is [2, 3], index not I32" },
+    { spectral_target, "spectral_convergence: there is no gradient by its target" },
+    { noise_gradient, "posterior: there is no gradient by its noise" },
+};
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof refusal / sizeof *refusal; i++) {
+        atm_plan *p;
+        must(atm_plan_create(ref64, &p));
+        refusal[i].build(p);
+        assert_int_equal(atm_plan_finish(p, (atm_plan_options){ 0 }), ATM_E_DATA);
+        if (!strstr(atm_error(), refusal[i].says)) print_error("'%s' lacks '%s'\n", atm_error(), refusal[i].says);
+        assert_non_null(strstr(atm_error(), refusal[i].says));
+        atm_plan_destroy(p);
+    }
+}
+
 /* ------------------------------------------------------------------ completeness */
 
 static bool has_fixture(atm_op op)
@@ -317,6 +406,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_complete), cmocka_unit_test(test_fixtures), cmocka_unit_test(test_gradients),
         cmocka_unit_test(test_backends), cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_classes), cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -23,6 +23,8 @@ typedef enum atm_status {
     ATM_E_BUG       = 70,  /* our fault, not the caller's                     */
     ATM_E_MEMORY    = 71,  /* out of memory                                   */
     ATM_E_IO        = 74,  /* writing failed                                  */
+    ATM_E_REQUEUE   = 75,  /* training was asked to stop: saved, run it again   */
+    ATM_E_PEER      = 76,  /* another rank of a training run was lost         */
     ATM_E_CONFIG    = 78,  /* a configuration key or value is wrong           */
     ATM_E_CANCELLED = 130  /* the caller's progress callback asked to stop    */
 } atm_status;

@@ -24,6 +24,7 @@ typedef enum {
     ATM_STREAM_TIMESTEP,     /* timesteps in training                        */
     ATM_STREAM_DROP,         /* condition dropout                            */
     ATM_STREAM_ORDER,        /* order of samples                             */
+    ATM_STREAM_CROP,         /* where crops of samples begin                 */
     ATM_STREAM_TEST
 } atm_stream;
 

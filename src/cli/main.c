@@ -13,7 +13,7 @@
 #include "cli/terminal.h"
 
 static const cli_command *const commands[] = {
-    &cli_generate, &cli_init, &cli_forward, &cli_inspect, &cli_doctor
+    &cli_generate, &cli_prepare, &cli_train, &cli_init, &cli_forward, &cli_inspect, &cli_doctor
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
@@ -23,7 +23,8 @@ static void print_commands(void)
     for (int i = 0; i < N_COMMANDS; i++) printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
     printf("\narttomus COMMAND --help explains a command, arttomus --version prints the version.\n"
            "Exit codes: 0 done, 64 usage, 65 bad data, 66 no input, 69 no such device, 70 our bug,\n"
-           "71 out of memory, 74 cannot write, 78 configuration, 130 interrupted.\n");
+           "71 out of memory, 74 cannot write, 75 saved: run it again, 76 another rank was lost,\n"
+           "78 configuration, 130 interrupted.\n");
 }
 
 static const cli_command *find_command(const char *name)

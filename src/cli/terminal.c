@@ -1,7 +1,6 @@
 /* terminal.c - see terminal.h. */
 #include "cli/terminal.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cli/log_copy.h"
 #include "io/utf8.h"
 
 enum { BAR_WIDTH = 28 };
@@ -17,9 +17,10 @@ static const double BAR_EVERY = 0.1, LINE_EVERY = 5.0;     /* seconds */
 static struct {
     bool tty, colour, json, quiet;
     atm_log_level least;
+    int rank;                   /* of several processes; -1: there is one */
     bool bar_shown;
     double started, last;
-} terminal;
+} terminal = { .rank = -1 };
 
 double cli_seconds(void)
 {
@@ -92,32 +93,48 @@ static const char *one_line(const char *text, char *out, size_t size)
     return out;
 }
 
+static const struct { const char *name, *prefix, *colour; } look[] = {
+    { "debug",   "",          "\033[2m"    },
+    { "info",    "",          ""           },
+    { "warning", "warning: ", "\033[1;33m" },
+    { "error",   "error: ",   "\033[1;31m" }
+};
+
+static json_t *line_json(atm_log_level level, const char *text)
+{
+    json_t *line = json_pack("{s:f, s:s, s:s%}", "time", wall_clock(), "level", look[level].name,
+                             "text", text, strlen(text));
+    if (line && terminal.rank >= 0) json_object_set_new(line, "rank", json_integer(terminal.rank));
+    return line;
+}
+
+static void print_text(atm_log_level level, const char *text)
+{
+    char rank[32] = "";
+    if (terminal.rank > 0) snprintf(rank, sizeof rank, "rank %d: ", terminal.rank);
+    if (terminal.colour)
+        fprintf(stderr, "arttomus: %s%s%s%s%s\n", rank, look[level].colour, look[level].prefix,
+                level < ATM_LOG_WARNING ? "" : "\033[0m", text);
+    else
+        fprintf(stderr, "arttomus: %s%s%s\n", rank, look[level].prefix, text);
+    if (terminal.colour && level == ATM_LOG_DEBUG) fputs("\033[0m", stderr);
+}
+
 static void print_line(atm_log_level level, const char *message)
 {
     char line[8192];
     const char *text = one_line(message, line, sizeof line);
-    static const struct { const char *name, *prefix, *colour; } look[] = {
-        { "debug",   "",          "\033[2m"    },
-        { "info",    "",          ""           },
-        { "warning", "warning: ", "\033[1;33m" },
-        { "error",   "error: ",   "\033[1;31m" }
-    };
+    cli_log_copy_line(line_json(level, text));
+    if (level < terminal.least) return;
     wipe_bar();
-    if (terminal.json)
-        print_json(json_pack("{s:f, s:s, s:s%}", "time", wall_clock(), "level", look[level].name,
-                             "text", text, strlen(text)));
-    else if (terminal.colour)
-        fprintf(stderr, "arttomus: %s%s%s%s\n", look[level].colour, look[level].prefix,
-                level < ATM_LOG_WARNING ? "" : "\033[0m", text);
-    else
-        fprintf(stderr, "arttomus: %s%s\n", look[level].prefix, text);
-    if (terminal.colour && level == ATM_LOG_DEBUG) fputs("\033[0m", stderr);
+    if (terminal.json) print_json(line_json(level, text));
+    else print_text(level, text);
 }
 
 static void on_log(atm_log_level level, const char *text, void *user)
 {
     (void)user;
-    if (level >= terminal.least) print_line(level, text);
+    if (level >= terminal.least || level >= ATM_LOG_INFO) print_line(level, text);
 }
 
 void cli_print_error(const char *text) { print_line(ATM_LOG_ERROR, text); }
@@ -133,6 +150,12 @@ void cli_terminal_init(const cli_common *common)
     atm_log_to(on_log, NULL);
 }
 
+void cli_terminal_rank(int rank, const cli_common *common)
+{
+    terminal.rank = rank;
+    if (rank > 0 && !common->verbose) terminal.least = ATM_LOG_WARNING;
+}
+
 /* ------------------------------------------------------------------ progress */
 
 void cli_progress_begin(void)
@@ -141,7 +164,7 @@ void cli_progress_begin(void)
     terminal.last = terminal.started - (terminal.tty ? BAR_EVERY : 0);
 }
 
-static const char *clock_text(double seconds, char text[16])
+const char *cli_clock_text(double seconds, char text[16])
 {
     const int s = (int)fmin(fmax(seconds, 0), 359999);
     if (s < 3600) snprintf(text, 16, "%d:%02d", s / 60, s % 60);
@@ -149,43 +172,55 @@ static const char *clock_text(double seconds, char text[16])
     return text;
 }
 
-static void draw_bar(const char *label, double fraction, const atm_progress *p, double left)
+static void draw_bar(const char *label, double fraction, const char *text)
 {
-    char bar[BAR_WIDTH + 1], eta[16];
+    char bar[BAR_WIDTH + 1];
     const int full = (int)(fraction * BAR_WIDTH);
     memset(bar, '.', BAR_WIDTH);
     memset(bar, '#', (size_t)full);
     bar[BAR_WIDTH] = '\0';
-    fprintf(stderr, "\r\033[K%.40s [%s] %3.0f %%  %s %d/%d  %s left", label, bar, 100 * fraction, p->stage,
-            p->step, p->n_steps, fraction > 0 ? clock_text(left, eta) : "-:--");
+    fprintf(stderr, "\r\033[K%.40s [%s] %3.0f %%  %s", label, bar, 100 * fraction, text);
     fflush(stderr);
     terminal.bar_shown = true;
 }
 
-static void print_progress(const char *label, double fraction, const atm_progress *p, double left)
-{
-    char eta[16];
-    if (terminal.json)
-        print_json(json_pack("{s:f, s:s, s:f, s:s, s:i, s:i, s:f}", "time", wall_clock(), "item", label,
-                             "progress", fraction, "stage", p->stage, "step", p->step,
-                             "steps", p->n_steps, "left", left));
-    else
-        fprintf(stderr, "arttomus: %s: %.0f %%, %s %d/%d, %s left\n", label, 100 * fraction, p->stage,
-                p->step, p->n_steps, clock_text(left, eta));
-}
-
-void cli_progress(const char *label, double fraction, const atm_progress *progress)
+bool cli_progress_due(double bar_every, double line_every)
 {
     const double now = cli_seconds();
-    if (terminal.quiet || now - terminal.last < (terminal.tty ? BAR_EVERY : LINE_EVERY)) return;
+    if (terminal.quiet || now - terminal.last < (terminal.tty ? bar_every : line_every)) return false;
     terminal.last = now;
-    fraction = fmin(fmax(fraction, 0), 1);
-    const double left = fraction > 0 ? (now - terminal.started) * (1 - fraction) / fraction : 0;
+    return true;
+}
+
+void cli_progress_show(const char *label, double fraction, const char *text, json_t *json)
+{
     char name[256];
     snprintf(name, sizeof name, "%s", label);
     make_printable(name);
-    if (terminal.tty) draw_bar(name, fraction, progress, left);
-    else print_progress(name, fraction, progress, left);
+    fraction = fmin(fmax(fraction, 0), 1);
+    if (terminal.json) {
+        if (json) json_object_set_new(json, "time", json_real(wall_clock()));
+        print_json(json);
+        return;
+    }
+    json_decref(json);
+    if (terminal.tty) draw_bar(name, fraction, text);
+    else fprintf(stderr, "arttomus: %s: %.0f %%, %s\n", name, 100 * fraction, text);
+}
+
+void cli_progress(const char *label, double fraction, const atm_progress *p)
+{
+    char text[128], eta[16] = "-:--", name[256];
+    if (!cli_progress_due(BAR_EVERY, LINE_EVERY)) return;
+    fraction = fmin(fmax(fraction, 0), 1);
+    const double left = fraction > 0 ? (cli_seconds() - terminal.started) * (1 - fraction) / fraction : 0;
+    if (fraction > 0) cli_clock_text(left, eta);
+    snprintf(text, sizeof text, "%s %d/%d, %s left", p->stage, p->step, p->n_steps, eta);
+    snprintf(name, sizeof name, "%s", label);
+    make_printable(name);           /* what is no text makes no JSON */
+    cli_progress_show(name, fraction, text,
+                      json_pack("{s:s, s:f, s:s, s:i, s:i, s:f}", "item", name, "progress", fraction,
+                                "stage", p->stage, "step", p->step, "steps", p->n_steps, "left", left));
 }
 
 void cli_progress_end(void)

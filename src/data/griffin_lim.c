@@ -3,6 +3,7 @@
 #include "data/mel.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -95,12 +96,16 @@ static void project(state *s, size_t t, const atm_complex *fresh)
     }
 }
 
-static void iterate(state *s, float *x)
+static void start_at_zero_phase(state *s, float *x)
 {
-    atm_complex fresh[BINS];
     for (size_t i = 0; i < s->frames * BINS; i++) s->now[i].re = s->magnitude[i];
     atm_stft_inverse(s->stft, s->now, x);
-    for (int i = 0; i < ITERATIONS; i++) {
+}
+
+static void iterate(state *s, int iterations, float *x)
+{
+    atm_complex fresh[BINS];
+    for (int i = 0; i < iterations; i++) {
         for (size_t t = 0; t < s->frames; t++) {
             atm_stft_frame(s->stft, x, t, fresh);
             project(s, t, fresh);
@@ -109,7 +114,7 @@ static void iterate(state *s, float *x)
     }
 }
 
-atm_status atm_griffin_lim(const float *mel, size_t frames, atm_framing framing, float *x)
+static atm_status invert(const float *mel, size_t frames, atm_framing framing, int iterations, bool from_x, float *x)
 {
     state s = { 0 };
     atm_status status;
@@ -117,8 +122,19 @@ atm_status atm_griffin_lim(const float *mel, size_t frames, atm_framing framing,
     atm_mel_bank bank;
     atm_mel_bank_init(&bank);
     for (size_t t = 0; t < frames; t++) invert_mel(&bank, mel + t * BANDS, s.magnitude + t * BINS);
-    iterate(&s, x);
+    if (!from_x) start_at_zero_phase(&s, x);
+    iterate(&s, iterations, x);
 done:
     state_free(&s);
     return status;
+}
+
+atm_status atm_griffin_lim(const float *mel, size_t frames, atm_framing framing, float *x)
+{
+    return invert(mel, frames, framing, ITERATIONS, false, x);
+}
+
+atm_status atm_griffin_lim_from(const float *mel, size_t frames, atm_framing framing, int iterations, float *x)
+{
+    return invert(mel, frames, framing, iterations, true, x);
 }

@@ -14,4 +14,8 @@
 /* mel [frames, 64] to x [160 frames] at 16 kHz; frames >= 4, else ATM_E_DATA. */
 atm_status atm_griffin_lim(const float *mel, size_t frames, atm_framing framing, float *x);
 
+/* The same with phases that begin as those of x [160 frames], and `iterations` of them: a few
+ * are enough when x is a vocoder's output for this mel. */
+atm_status atm_griffin_lim_from(const float *mel, size_t frames, atm_framing framing, int iterations, float *x);
+
 #endif

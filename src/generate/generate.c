@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "data/griffin_lim.h"
 #include "generate/artwork.h"
 #include "generate/budget.h"
 #include "generate/denoise.h"
@@ -119,17 +120,34 @@ done:
     return status;
 }
 
+/* As the model's "decoder" says (model/hifigan.h).  Frames are centred at 160 t + 80 samples, for
+ * the vocoder too. */
+static atm_status decode(job *j, engine_stage *vocoder, const float *mel, float *x)
+{
+    enum { HYBRID_ITERATIONS = 10 };
+    const int decoder = j->model->dir.config.vocoder.decoder;
+    const size_t frames = (size_t)j->request.frames * (size_t)atm_vae_scale(&j->model->dir.config.vae);
+    if (decoder == ATM_DECODER_GRIFFIN_LIM) return atm_griffin_lim(mel, frames, ATM_FRAMING_AUDIOLDM2, x);
+    TRY_RETURN(engine_stage_run(vocoder, mel, x));
+    if (decoder == ATM_DECODER_VOCODER) return ATM_OK;
+    return atm_griffin_lim_from(mel, frames, ATM_FRAMING_AUDIOLDM2, HYBRID_ITERATIONS, x);
+}
+
 static atm_status make_sounds(job *j)
 {
     const int clips = j->request.clips;
+    const size_t frames = (size_t)j->request.frames * (size_t)atm_vae_scale(&j->model->dir.config.vae);
+    size_t samples = frames * ATM_STFT_HOP;
     engine_stage vocoder = { 0 };
-    float *whole = NULL;        /* the vocoder's output is a little longer than the clip */
+    float *whole = NULL;
     atm_status status = ATM_OK;
-    TRY(engine_stage_open(j->model, ENGINE_VOCODER, j->request.frames, &vocoder));
-    whole = malloc(atm_count(vocoder.out) * sizeof *whole);
-    if (!whole) TRY(atm_fail(ATM_E_MEMORY, "no memory for a sound of %zu samples", atm_count(vocoder.out)));
+    if (j->model->dir.config.vocoder.decoder != ATM_DECODER_GRIFFIN_LIM)
+        TRY(engine_stage_open(j->model, ENGINE_VOCODER, j->request.frames, &vocoder));
+    if (vocoder.plan && atm_count(vocoder.out) > samples) samples = atm_count(vocoder.out);     /* a little longer */
+    whole = malloc(samples * sizeof *whole);
+    if (!whole) TRY(atm_fail(ATM_E_MEMORY, "no memory for a sound of %zu samples", samples));
     for (int i = 0; i < clips; i++) {
-        TRY(engine_stage_run(&vocoder, engine_result_mel(j->result, i), whole));
+        TRY(decode(j, &vocoder, engine_result_mel(j->result, i), whole));
         TRY(engine_result_set_audio(j->result, i, whole));
         TRY(engine_report(&j->request, "decode", clips + i + 1, 2 * clips,
                           j->budget.part[ENGINE_VOCODER].work));

@@ -17,10 +17,11 @@ typedef struct {
     int dtype;
     struct { int kind, image_size, patch_size, hidden_size, intermediate_size, layers, heads,
              projection_dim; } image;
+    struct { int patch_size, patch_stride, hidden_size, intermediate_size, layers, heads; } audio;
     struct { int hidden_dim, n_tokens; } adapter;
     struct { int n_layer, n_embd, n_head, n_inner, n_positions, vocab_size; } gpt2;
     struct { int length, dim; } text;
-    struct { atm_int_list channels; int layers, heads, groups; } unet;
+    struct { atm_int_list channels; int layers, heads, groups, streams; } unet;
     struct { atm_int_list channels; int latent_channels, layers, groups; double scale; } vae;
     struct {
         int channels;
@@ -44,6 +45,13 @@ static const atm_config_field fields[] = {
     INT(image.heads,             "image_encoder.num_attention_heads", 1, 256,   "heads"),
     INT(image.projection_dim,    "image_encoder.projection_dim",      1, 8192,  "length of an embedding"),
 
+    INT(audio.hidden_size,       "audio_encoder.hidden_size",         0, 8192,  "width; 0: no audio encoder"),
+    INT(audio.patch_size,        "audio_encoder.patch_size",          2, 128,   "bands and frames"),
+    INT(audio.patch_stride,      "audio_encoder.patch_stride",        1, 128,   "bands and frames"),
+    INT(audio.intermediate_size, "audio_encoder.intermediate_size",   1, 65536, "width of the MLPs"),
+    INT(audio.layers,            "audio_encoder.num_hidden_layers",   1, 128,   "blocks"),
+    INT(audio.heads,             "audio_encoder.num_attention_heads", 1, 256,   "heads"),
+
     INT(adapter.hidden_dim, "adapter.hidden_dim", 1, 65536, "width between its two layers"),
     INT(adapter.n_tokens,   "adapter.n_tokens",   1, 256,   "tokens given to the language model"),
 
@@ -61,6 +69,9 @@ static const atm_config_field fields[] = {
     INT(unet.layers,    "unet.layers_per_block",   1, ATM_UNET_LAYERS, "residual blocks a level"),
     INT(unet.heads,     "unet.attention_head_dim", 1, 256,  "heads (diffusers' name for them)"),
     INT(unet.groups,    "unet.norm_num_groups",    1, 8192, "of the group norms"),
+
+    INT(unet.streams,   "unet.streams",            1, 3,
+        "transformers at each place: 3 AudioLDM2's (self, LOA, T5), 2 without T5, 1 LOA alone"),
 
     INTS(vae.channels,       "vae.block_out_channels", 1, 8192, "of each level"),
     INT(vae.latent_channels, "vae.latent_channels",    1, 256,  "also of the UNet's latents"),
@@ -85,6 +96,7 @@ enum { N_FIELDS = sizeof fields / sizeof fields[0] };
 static sheet full_size(void)
 {
     const atm_image_encoder_config *image = &atm_imagebind_huge;
+    const atm_audio_encoder_config *audio = &atm_imagebind_huge_audio;
     const atm_gpt2_config *gpt2 = &atm_gpt2_small;
     const atm_hifigan_config vocoder = atm_hifigan_config_audioldm2();
     const atm_vae_config vae = atm_vae_config_audioldm2();
@@ -92,11 +104,13 @@ static sheet full_size(void)
         .image = { (int)image->kind, image->image_size, image->patch_size, image->hidden_size,
                    image->intermediate_size,
                    image->num_hidden_layers, image->num_attention_heads, image->projection_dim },
+        .audio = { audio->patch_size, audio->patch_stride, 0, audio->intermediate_size, audio->num_hidden_layers,
+                   audio->num_attention_heads },
         .adapter = { 1536, 4 },
         .gpt2 = { gpt2->n_layer, gpt2->n_embd, gpt2->n_head, gpt2->n_inner, gpt2->n_positions,
                   gpt2->vocab_size },
         .text = { 10, 1024 },
-        .unet = { { 4, { 128, 256, 384, 640 } }, 2, 8, 32 },
+        .unet = { { 4, { 128, 256, 384, 640 } }, 2, 8, 32, 3 },
         .vae = { { 3, { 128, 256, 512 } }, vae.latent_channels, vae.layers_per_block, vae.norm_num_groups,
                  vae.scaling_factor },
         .vocoder = { vocoder.upsample_initial_channel, vocoder.upsample_rates, vocoder.upsample_kernel_sizes,
@@ -121,6 +135,20 @@ static atm_image_encoder_config image_encoder(const sheet *s)
     return c;
 }
 
+/* Its embeddings live in the space of the images'. */
+static atm_audio_encoder_config audio_encoder(const sheet *s)
+{
+    atm_audio_encoder_config c = atm_imagebind_huge_audio;
+    c.patch_size = s->audio.patch_size;
+    c.patch_stride = s->audio.patch_stride;
+    c.hidden_size = s->audio.hidden_size;
+    c.intermediate_size = s->audio.intermediate_size;
+    c.num_hidden_layers = s->audio.layers;
+    c.num_attention_heads = s->audio.heads;
+    c.projection_dim = s->image.projection_dim;
+    return c;
+}
+
 static atm_gpt2_config gpt2(const sheet *s)
 {
     atm_gpt2_config c = atm_gpt2_small;
@@ -134,16 +162,16 @@ static atm_gpt2_config gpt2(const sheet *s)
 }
 
 /* AudioLDM2's pattern: no attention at the first level; at all others three
- * transformers, without context, with the LOA vectors, with the T5 states. */
+ * transformers, without context, with the LOA vectors, with the T5 states.  Small
+ * models may leave out the last, or all but the second. */
 static void set_unet_level(const sheet *s, int level, atm_unet_config *c)
 {
     c->channels[level] = s->unet.channels.v[level];
     c->attends_down[level] = c->attends_up[level] = level > 0;
     c->heads[level] = s->unet.heads;
-    c->streams[level] = 3;
-    c->context_dim[level][0] = 0;
-    c->context_dim[level][1] = s->gpt2.n_embd;
-    c->context_dim[level][2] = s->text.dim;
+    const int dim[] = { 0, s->gpt2.n_embd, s->text.dim }, first = s->unet.streams == 1 ? 1 : 0;
+    c->streams[level] = s->unet.streams;
+    for (int i = 0; i < s->unet.streams; i++) c->context_dim[level][i] = dim[first + i];
 }
 
 static atm_unet_config unet(const sheet *s)
@@ -203,7 +231,10 @@ static atm_status check_part(const char *source, const atm_model_part_info *part
 
 static atm_status check_parts(const char *source, const atm_model_config *config)
 {
-    for (int i = 0; i < atm_n_model_parts; i++) TRY_RETURN(check_part(source, &atm_model_parts[i], config));
+    for (int i = 0; i < atm_n_model_parts; i++) {
+        const atm_model_part_info *part = &atm_model_parts[i];
+        if (!part->absent || !part->absent(config)) TRY_RETURN(check_part(source, part, config));
+    }
     const atm_status status = atm_model_config_check(config);
     return status == ATM_OK ? ATM_OK : atm_fail_in(status, "%s", source);
 }
@@ -215,6 +246,7 @@ static atm_status to_recipe(const sheet *s, const char *source, atm_recipe *out)
     *out = (atm_recipe){ .dtype = dtypes[s->dtype], .text_tokens = s->text.length };
     atm_model_config *c = &out->config;
     c->image_encoder = image_encoder(s);
+    c->audio_encoder = audio_encoder(s);
     c->adapter = (atm_adapter_config){ s->image.projection_dim, s->adapter.hidden_dim, s->gpt2.n_embd,
                                        s->adapter.n_tokens };
     c->language_model = gpt2(s);

@@ -82,4 +82,7 @@ atm_status atm_config_override(const char *assignment, const atm_config_field *f
  * same result.  *out is the caller's to free(). */
 atm_status atm_config_print(const atm_config_field *field, size_t n, const void *in, char **out);
 
+/* The same with each key's help and allowed values as a comment behind it. */
+atm_status atm_config_print_explained(const atm_config_field *field, size_t n, const void *in, char **out);
+
 #endif

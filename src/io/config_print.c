@@ -101,34 +101,67 @@ static size_t common_groups(const char *a, const char *b)
     return common;
 }
 
-/* The lines of the groups that `key` opens, and the indented last word. */
-static void print_key(FILE *out, const char *before, const char *key)
+/* The lines of the groups that `key` opens. */
+static void print_groups(FILE *out, const char *before, const char *key)
 {
-    size_t common = common_groups(before, key);
+    const size_t common = common_groups(before, key);
     int depth = 0;
-    for (const char *word = key; ; depth++) {
-        size_t length = strcspn(word, ".");
-        bool last = !word[length], printed = (size_t)(word - key) + length < common;
-        if (!printed) fprintf(out, "%*s%.*s:%s", 2 * depth, "", (int)length, word, last ? " " : "\n");
-        if (last) return;
-        word += length + 1;
-    }
+    for (const char *word = key, *dot; (dot = strchr(word, '.')); word = dot + 1, depth++)
+        if ((size_t)(dot - key) >= common) fprintf(out, "%*s%.*s:\n", 2 * depth, "", (int)(dot - word), word);
 }
 
-atm_status atm_config_print(const atm_config_field *field, size_t n, const void *in, char **out)
+/* The last word, as deep as its groups. */
+static void print_name(FILE *out, const char *key)
+{
+    int depth = 0;
+    const char *word = key;
+    for (const char *dot; (dot = strchr(word, '.')); word = dot + 1) depth++;
+    fprintf(out, "%*s%s: ", 2 * depth, "", word);
+}
+
+/* ------------------------------------------------------------------ the whole */
+
+enum { COMMENT_COLUMN = 52 };
+
+enum { WORTH_TELLING = 100000 };         /* bounds that nobody meets are left out */
+
+/* "   # help (1 to 1000)" */
+static void print_comment(FILE *out, const atm_config_field *field, long column)
+{
+    fprintf(out, "%*s # %s", column < COMMENT_COLUMN ? (int)(COMMENT_COLUMN - column) : 0, "", field->help);
+    if (field->max > field->min && field->max <= WORTH_TELLING) fprintf(out, " (%.10g to %.10g)", field->min, field->max);
+}
+
+static void print_field(FILE *out, const char *before, const atm_config_field *field, const void *in, bool explained)
+{
+    print_groups(out, before, field->key);
+    const long start = ftell(out);
+    print_name(out, field->key);
+    print[field->type](out, field, (const char *)in + field->offset);
+    if (explained) print_comment(out, field, ftell(out) - start);
+    fputc('\n', out);
+}
+
+static atm_status print_all(const atm_config_field *field, size_t n, const void *in, bool explained, char **out)
 {
     size_t bytes;
     *out = NULL;
     FILE *stream = open_memstream(out, &bytes);
     if (!stream) return atm_fail(ATM_E_MEMORY, "no memory to print a configuration");
-    for (size_t i = 0; i < n; i++) {
-        print_key(stream, i ? field[i - 1].key : "", field[i].key);
-        print[field[i].type](stream, &field[i], (const char *)in + field[i].offset);
-        fputc('\n', stream);
-    }
+    for (size_t i = 0; i < n; i++) print_field(stream, i ? field[i - 1].key : "", &field[i], in, explained);
     bool broken = ferror(stream) != 0;
     if (fclose(stream) == 0 && !broken) return ATM_OK;
     free(*out);
     *out = NULL;
     return atm_fail(ATM_E_MEMORY, "no memory to print a configuration");
+}
+
+atm_status atm_config_print(const atm_config_field *field, size_t n, const void *in, char **out)
+{
+    return print_all(field, n, in, false, out);
+}
+
+atm_status atm_config_print_explained(const atm_config_field *field, size_t n, const void *in, char **out)
+{
+    return print_all(field, n, in, true, out);
 }

@@ -100,11 +100,14 @@ static bool place_of(const atm_weights *w, const char *name, atm_weights_place *
     return false;
 }
 
-bool atm_weights_has(const atm_weights *w, const char *name)
+const atm_file_tensor *atm_weights_tensor(const atm_weights *w, const char *name)
 {
     atm_weights_place place;
-    return place_of(w, name, &place);
+    return place_of(w, name, &place) ? place.tensor : NULL;
 }
+
+bool atm_weights_has(const atm_weights *w, const char *name) { return atm_weights_tensor(w, name) != NULL; }
+const char *atm_weights_prefix(const atm_weights *w) { return w->prefix; }
 
 /* Equal but for dimensions of 1, which do not change where the elements lie. */
 static bool same_shape(const int64_t *a, int rank_a, const int64_t *b, int rank_b)

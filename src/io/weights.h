@@ -43,6 +43,12 @@ void atm_weights_alias(atm_weights *weights, const char *part, const char *other
 /* Is there such a tensor (or an alias)?  Does not count as use. */
 bool atm_weights_has(const atm_weights *weights, const char *name);
 
+/* The same tensor as it is in its file, under the name it has there; NULL: none. */
+const atm_file_tensor *atm_weights_tensor(const atm_weights *weights, const char *name);
+
+/* What every name seen begins with in the files ("" usually). */
+const char *atm_weights_prefix(const atm_weights *weights);
+
 /* The tensor `name` [dim] as elements of `want`: a pointer into the file when it
  * has that dtype, else converted once into owned memory; valid until closing.
  * Dimensions of 1 do not count: a [C,C,1,1] convolution serves as [C,C] and the

@@ -39,7 +39,10 @@ atm_hifigan_config atm_hifigan_config_audioldm2(void)
     };
 }
 
+const char *const atm_decoder_names[ATM_DECODER_COUNT + 1] = { "vocoder", "griffin_lim", "hybrid", NULL };
+
 static const atm_field fields[] = {
+    ATM_FIELD_ENUM(atm_hifigan_config, decoder, atm_decoder_names, ATM_OPTIONAL),
     ATM_FIELD_INT(atm_hifigan_config, model_in_dim, 1, 4096, ATM_OPTIONAL),
     ATM_FIELD_INT(atm_hifigan_config, sampling_rate, 1, 1000000, ATM_OPTIONAL),
     ATM_FIELD_INT(atm_hifigan_config, upsample_initial_channel, 1, 1 << 15, ATM_OPTIONAL),

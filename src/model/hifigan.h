@@ -6,7 +6,14 @@
 #include "io/json.h"
 #include "plan/plan.h"
 
+/* How sound is made of a log-mel picture: by this network; by Griffin-Lim alone (data/griffin_lim.h); or by
+ * Griffin-Lim on this network's phases.  Our own key "decoder" of vocoder/config.json, which others ignore: a
+ * small vocoder may know phases before it knows loudness. */
+typedef enum { ATM_DECODER_VOCODER, ATM_DECODER_GRIFFIN_LIM, ATM_DECODER_HYBRID, ATM_DECODER_COUNT } atm_decoder;
+extern const char *const atm_decoder_names[ATM_DECODER_COUNT + 1];     /* NULL ends */
+
 typedef struct {
+    int decoder;                        /* atm_decoder */
     int model_in_dim;                   /* mel bands */
     int sampling_rate;
     int upsample_initial_channel;       /* after conv_pre; halved by every upsampler */

@@ -42,8 +42,15 @@ static atm_status look_at_weights(const char *dir, const atm_model_part_info *pa
     return ATM_OK;
 }
 
+/* A part that may be absent, and is. */
+static bool lacks(const char *dir, const atm_model_part_info *part)
+{
+    return part->absent && !is_there(dir, part->folder, NULL);
+}
+
 static atm_status look_at_part(const char *dir, const atm_model_part_info *part, char *list)
 {
+    if (lacks(dir, part)) return ATM_OK;
     if (!is_there(dir, part->folder, part->config) && !config_optional(part))
         note(list, "\n  %s/%s", part->folder, part->config);
     return part->weights ? look_at_weights(dir, part, list) : ATM_OK;
@@ -103,6 +110,7 @@ static atm_status read_configs(const char *dir, atm_model_config *config)
     TRY_RETURN(read_index(dir));
     for (int i = 0; i < atm_n_model_parts; i++) {
         const atm_model_part_info *part = &atm_model_parts[i];
+        if (lacks(dir, part)) continue;
         if (config_optional(part) && !is_there(dir, part->folder, part->config)) infer = true;
         else TRY_RETURN(read_part(dir, part, config));
     }

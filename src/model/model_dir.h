@@ -6,6 +6,7 @@
  *     language_model/  config.json, weights       tokens -> 8 vectors
  *     unet/  vae/  vocoder/  config.json, weights
  *     scheduler/       scheduler_config.json
+ *     audio_encoder/   config.json, weights       music -> embedding (may be absent: nothing generated needs it)
  *     conditioning/    conditioning.safetensors   the constants of image-only generation
  *
  * Names of files and tensors are those of diffusers and transformers, unchanged;
@@ -14,6 +15,7 @@
 #define ATM_MODEL_MODEL_DIR_H
 
 #include "model/adapter.h"
+#include "model/audio_encoder.h"
 #include "model/conditioning.h"
 #include "model/gpt2.h"
 #include "model/hifigan.h"
@@ -31,6 +33,7 @@ typedef struct {
     atm_vae_config vae;
     atm_hifigan_config vocoder;
     atm_schedule_config schedule;
+    atm_audio_encoder_config audio_encoder;     /* music -> embedding; hidden_size 0: the model has none */
 } atm_model_config;
 
 /* Do the parts fit together (widths, channels)?  One ATM_E_CONFIG lists all that do not. */

@@ -129,13 +129,18 @@ done:
     return status;
 }
 
+static bool is_absent(const atm_model_config *config, int part)
+{
+    return atm_model_parts[part].absent && atm_model_parts[part].absent(config);
+}
+
 static atm_status write_index(const init *in)
 {
     char path[ATM_PATH_BYTES];
     TRY_RETURN(atm_model_path(path, in->dir, "model_index.json", NULL));
     json_t *root = json_pack("{s:s}", "_class_name", "AudioLDM2Pipeline");
     for (int i = 0; i < atm_n_model_parts; i++)
-        json_object_set_new(root, atm_model_parts[i].folder,
+        if (!is_absent(in->config, i)) json_object_set_new(root, atm_model_parts[i].folder,
                             json_pack("[s,s]", atm_model_parts[i].library, atm_model_parts[i].class_name));
     const atm_status status = atm_json_write(path, root);
     json_decref(root);
@@ -178,7 +183,8 @@ atm_status atm_model_dir_init(const atm_model_config *config, const char *dir, a
     in.scratch = malloc(atm_init_scratch());
     if (!in.scratch) TRY(atm_fail(ATM_E_MEMORY, "no memory for random weights"));
     TRY(make_folder(dir));
-    for (int i = 0; i < atm_n_model_parts; i++) TRY(write_part(&in, &atm_model_parts[i]));
+    for (int i = 0; i < atm_n_model_parts; i++)
+        if (!is_absent(config, i)) TRY(write_part(&in, &atm_model_parts[i]));
     TRY(write_conditioning(&in));
     TRY(write_index(&in));              /* last: without it the folder is not a model */
 done:

@@ -21,7 +21,10 @@ PART(language_model, atm_gpt2_config_read, atm_gpt2_config_json)
 PART(unet, atm_unet_config_read, atm_unet_config_json)
 PART(vae, atm_vae_config_read, atm_vae_config_json)
 PART(vocoder, atm_hifigan_config_read, atm_hifigan_config_json)
+PART(audio_encoder, atm_audio_encoder_config_read, atm_audio_encoder_config_json)
 PART(schedule, atm_schedule_config_read, atm_schedule_config_json)
+
+static bool no_audio_encoder(const atm_model_config *c) { return c->audio_encoder.hidden_size == 0; }
 
 #define FUNCTIONS(member) .read = read_##member, .json = json_##member
 #define DIFFUSERS_WEIGHTS "diffusion_pytorch_model.safetensors"
@@ -42,6 +45,8 @@ const atm_model_part_info atm_model_parts[] = {
       FUNCTIONS(vocoder), { "vocoder" } },
     { "scheduler", "scheduler_config.json", NULL, "diffusers", "DDIMScheduler",
       FUNCTIONS(schedule), { NULL } },
+    { "audio_encoder", "config.json", TRANSFORMERS_WEIGHTS, "arttomus", "AudioEncoder",
+      FUNCTIONS(audio_encoder), { "audio-encoder" }, no_audio_encoder },
 };
 const int atm_n_model_parts = sizeof atm_model_parts / sizeof *atm_model_parts;
 

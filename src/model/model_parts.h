@@ -14,6 +14,7 @@ typedef struct {
     atm_status (*read)(const atm_json *json, atm_model_config *out);
     json_t *(*json)(const atm_model_config *config);
     const char *component[ATM_PART_COMPONENTS];     /* of component_table.c: they share the weights */
+    bool (*absent)(const atm_model_config *config); /* a part that a model may lack; NULL: never */
 } atm_model_part_info;
 
 extern const atm_model_part_info atm_model_parts[];

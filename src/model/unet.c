@@ -33,6 +33,7 @@ typedef struct {
     atm_tensor context[ATM_UNET_CONTEXTS], mask[ATM_UNET_CONTEXTS];
     atm_tensor skip[MAX_SKIPS];
     int n_skips;
+    bool recompute;
 } unet;
 
 /* ------------------------------------------------------------------ conditioning */
@@ -112,6 +113,9 @@ static atm_tensor attend(unet *u, int level, int i, atm_tensor x)
 
 /* ------------------------------------------------------------------ blocks */
 
+static void segment_begin(unet *u) { if (u->recompute) atm_segment_begin(u->p); }
+static void segment_end(unet *u)   { if (u->recompute) atm_segment_end(u->p); }
+
 static atm_tensor push(unet *u, atm_tensor x) { return u->skip[u->n_skips++] = x; }
 
 static atm_tensor down_block(unet *u, int level, atm_tensor x)
@@ -119,9 +123,11 @@ static atm_tensor down_block(unet *u, int level, atm_tensor x)
     const atm_unet_config *c = u->config;
     atm_scope(u->p, "down_blocks.%d", level);
     for (int i = 0; i < c->layers_per_block; i++) {
+        segment_begin(u);
         x = resblock(u, i, x, c->channels[level]);
         if (c->attends_down[level]) x = attend(u, level, i, x);
         push(u, x);
+        segment_end(u);
     }
     if (level < c->levels - 1)
         x = push(u, atm_nn_conv2d(u->p, "downsamplers.0.conv", x, c->channels[level], 3,
@@ -134,9 +140,11 @@ static atm_tensor mid_block(unet *u, atm_tensor x)
 {
     const int level = u->config->levels - 1, channels = u->config->channels[level];
     atm_scope(u->p, "mid_block");
+    segment_begin(u);
     x = resblock(u, 0, x, channels);
     x = attend(u, level, 0, x);
     x = resblock(u, 1, x, channels);
+    segment_end(u);
     atm_scope_end(u->p);
     return x;
 }
@@ -154,8 +162,10 @@ static atm_tensor up_block(unet *u, int level, atm_tensor x)
     atm_scope(u->p, "up_blocks.%d", c->levels - 1 - level);
     for (int i = 0; i <= c->layers_per_block; i++) {
         const atm_tensor skip = atm_nn_repeat(u->p, u->skip[--u->n_skips], u->batch);
+        segment_begin(u);
         x = resblock(u, i, atm_concat(u->p, x, skip, -1), c->channels[level]);
         if (c->attends_up[level]) x = attend(u, level, i, x);
+        segment_end(u);
     }
     if (level > 0) x = upsample(u, x, c->channels[level]);
     atm_scope_end(u->p);
@@ -167,7 +177,7 @@ static atm_tensor up_block(unet *u, int level, atm_tensor x)
 atm_tensor atm_unet(atm_plan *p, const atm_unet_config *c, atm_unet_inputs in)
 {
     const atm_conv_options same = { .pad = 1 };
-    unet u = { .p = p, .config = c };
+    unet u = { .p = p, .config = c, .recompute = in.recompute };
     set_batch(&u, &in);
     for (int i = 0; i < ATM_UNET_CONTEXTS; i++) {
         u.context[i] = in.context[i];

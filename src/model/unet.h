@@ -42,6 +42,7 @@ typedef struct {
     atm_tensor index;                   /* I32 [N] into timestep; absent: timestep is per sample        */
     atm_tensor context[ATM_UNET_CONTEXTS];      /* [N, L, D]: LOA vectors (streams 0, 1), T5 states (2, 3) */
     atm_tensor mask[ATM_UNET_CONTEXTS];         /* [N, L], 1 = there, 0 = padding; may be absent           */
+    bool recompute;                     /* training: blocks are segments, computed again in the backward pass  */
 } atm_unet_inputs;
 
 /* Returns the prediction [N, T, F, out_channels].  Any T and F >= 1.  With STATIC

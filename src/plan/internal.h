@@ -64,6 +64,9 @@ atm_tensor plan_like(atm_tensor t);                                /* the same s
 bool plan_same_shape(atm_tensor a, atm_tensor b);
 const char *plan_shape_text(atm_tensor t);                         /* "[2, 3]"; a few live at a time        */
 
+/* ops_point.c */
+bool plan_activation_fits(atm_plan *p, atm_act act, double slope);  /* records what is wrong            */
+
 static inline int plan_n_tensors(atm_op op) { return atm_op_table[op].n_in + atm_op_table[op].n_out; }
 
 /* Whether an op's builder may go on: no error so far. */

@@ -24,7 +24,7 @@ static void accumulate_bias(atm_plan *p, atm_tensor b, atm_tensor dz, int groups
 
 atm_tensor atm_linear(atm_plan *p, atm_tensor x, atm_tensor w, atm_tensor b, atm_linear_options o)
 {
-    if (!plan_ok(p)) return ATM_NONE;
+    if (!plan_ok(p) || !plan_activation_fits(p, o.act, o.slope)) return ATM_NONE;
     int in = w.dim[o.transposed ? 0 : 1], out = w.dim[o.transposed ? 1 : 0];
     atm_tensor y = plan_like(x), r = o.residual;
     if (w.rank != 2 || x.rank < 1 || atm_last_dim(x) != in)
@@ -91,7 +91,7 @@ static bool conv_fits(atm_plan *p, const char *op, atm_tensor x, atm_tensor w, a
 
 static atm_tensor conv2d(atm_plan *p, atm_tensor x, atm_tensor w, atm_tensor b, atm_conv_options o)
 {
-    if (!conv_fits(p, "conv2d", x, w, b, w.dim[1], w.dim[0])) return ATM_NONE;
+    if (!conv_fits(p, "conv2d", x, w, b, w.dim[1], w.dim[0]) || !plan_activation_fits(p, o.act, o.slope)) return ATM_NONE;
     atm_conv_shape s = conv_shape(o);
     int below = o.is_1d ? 0 : or_else(o.pad_bottom, o.pad), right = or_else(o.pad_right, o.pad);
     atm_tensor y = plan_new(p, 4, (int[]){ x.dim[0], conv_size(x.dim[1], w.dim[2], s.pad_top, below, s.stride_h, s.dil_h),

@@ -1,11 +1,17 @@
-/* ops_point.c - elementwise ops, losses and the sampler: shapes and gradient rules. */
+/* ops_point.c - elementwise ops and the sampler: shapes and gradient rules. */
 #include "plan/internal.h"
 
 /* ------------------------------------------------------------------ activations */
 
+bool plan_activation_fits(atm_plan *p, atm_act act, double slope)
+{
+    if (act == ATM_ACT_LOG && !(slope > 0)) atm_plan_fail(p, "log: the floor (slope) is %g, it must be positive", slope);
+    return plan_ok(p);
+}
+
 atm_tensor atm_activate(atm_plan *p, atm_tensor x, atm_act act, double slope)
 {
-    if (!plan_ok(p)) return ATM_NONE;
+    if (!plan_ok(p) || !plan_activation_fits(p, act, slope)) return ATM_NONE;
     atm_op_args a = { .act = { .x = x, .y = plan_like(x), .act = act, .slope = slope } };
     return plan_emit(p, ATM_OP_act, &a);
 }
@@ -84,26 +90,76 @@ atm_tensor atm_timestep_embedding(atm_plan *p, atm_tensor t, int dim, bool flip,
     return plan_emit(p, ATM_OP_timestep_embedding, &a);
 }
 
-/* ------------------------------------------------------------------ loss */
+/* ------------------------------------------------------------------ mixtures of samples */
 
-atm_tensor atm_mse(atm_plan *p, atm_tensor x, atm_tensor target, atm_tensor weight)
+/* What the op has no gradient by; asking for one must not go unanswered silently. */
+static void refuse_gradient(atm_plan *p, const char *op, const char *name, atm_tensor t)
 {
-    if (!plan_ok(p)) return ATM_NONE;
-    if (atm_count(x) != atm_count(target))
-        atm_plan_fail(p, "mse: x is %s, target %s", plan_shape_text(x), plan_shape_text(target));
-    else if (weight.id && atm_count(weight) != (size_t)x.dim[0])
-        atm_plan_fail(p, "mse: weight is %s, x %s: one weight a sample", plan_shape_text(weight), plan_shape_text(x));
-    atm_op_args a = { .mse = { .x = x, .target = target, .weight = weight, .loss = plan_new(p, 1, (int[]){ 1 }) } };
-    return plan_emit(p, ATM_OP_mse, &a);
+    if (plan_wants(p, t)) atm_plan_fail(p, "%s: there is no gradient by its %s", op, name);
 }
 
-void rule_mse(atm_plan *p, const atm_op_args *args, atm_tensor dloss)
+atm_tensor atm_mix(atm_plan *p, atm_tensor x, atm_tensor b, atm_tensor coef)
 {
-    const atm_mse_args *a = &args->mse;
-    atm_op_args g = { .mse_dx = { .x = a->x, .target = a->target, .weight = a->weight, .dloss = dloss, .dx = plan_like(a->x) } };
-    atm_tensor dx = plan_emit(p, ATM_OP_mse_dx, &g);
-    plan_accumulate(p, a->x, dx);
-    if (plan_wants(p, a->target)) plan_accumulate(p, a->target, atm_affine(p, dx, -1, 0));
+    if (!plan_ok(p)) return ATM_NONE;
+    const size_t N = (size_t)x.dim[0];
+    if (atm_count(b) != atm_count(x) && atm_count(b) != atm_count(x) / N)
+        atm_plan_fail(p, "mix: a is %s, b %s: b must be like a or like one sample of it", plan_shape_text(x), plan_shape_text(b));
+    else if (atm_count(coef) != 2 * N)
+        atm_plan_fail(p, "mix: a is %s, coef %s: two numbers a sample", plan_shape_text(x), plan_shape_text(coef));
+    atm_op_args a = { .mix = { .a = x, .b = b, .coef = coef, .y = plan_like(x) } };
+    return plan_emit(p, ATM_OP_mix, &a);
+}
+
+void rule_mix(atm_plan *p, const atm_op_args *args, atm_tensor dy)
+{
+    const atm_mix_args *a = &args->mix;
+    refuse_gradient(p, "mix", "coef", a->coef);
+    atm_op_args g = { .mix_dx = { .dy = atm_reshape(p, dy, a->a.rank, a->a.dim), .coef = a->coef,
+                                  .da = plan_wants(p, a->a) ? plan_like(a->a) : ATM_NONE,
+                                  .db = plan_wants(p, a->b) ? plan_like(a->b) : ATM_NONE } };
+    plan_emit(p, ATM_OP_mix_dx, &g);
+    plan_accumulate(p, a->a, g.mix_dx.da);
+    plan_accumulate(p, a->b, g.mix_dx.db);
+}
+
+atm_tensor atm_posterior(atm_plan *p, atm_tensor mean, atm_tensor logvar, atm_tensor noise)
+{
+    if (!plan_ok(p)) return ATM_NONE;
+    if (atm_count(mean) != atm_count(logvar) || atm_count(mean) != atm_count(noise))
+        atm_plan_fail(p, "posterior: mean is %s, logvar %s, noise %s: all must have as many elements",
+                      plan_shape_text(mean), plan_shape_text(logvar), plan_shape_text(noise));
+    atm_op_args a = { .posterior = { .mean = mean, .logvar = logvar, .noise = noise, .z = plan_like(mean) } };
+    return plan_emit(p, ATM_OP_posterior, &a);
+}
+
+void rule_posterior(atm_plan *p, const atm_op_args *args, atm_tensor dz)
+{
+    const atm_posterior_args *a = &args->posterior;
+    refuse_gradient(p, "posterior", "noise", a->noise);
+    plan_accumulate(p, a->mean, dz);
+    if (!plan_wants(p, a->logvar)) return;
+    atm_op_args g = { .posterior_dx = { .dz = dz, .logvar = a->logvar, .noise = a->noise, .dlogvar = plan_like(a->logvar) } };
+    plan_accumulate(p, a->logvar, plan_emit(p, ATM_OP_posterior_dx, &g));
+}
+
+/* ------------------------------------------------------------------ magnitudes */
+
+atm_tensor atm_magnitude(atm_plan *p, atm_tensor x, double eps)
+{
+    if (!plan_ok(p)) return ATM_NONE;
+    if (atm_last_dim(x) % 2) atm_plan_fail(p, "magnitude: %s has no real and imaginary half", plan_shape_text(x));
+    if (!(eps > 0)) atm_plan_fail(p, "magnitude: eps is %g: silence has no gradient unless it is positive", eps);
+    atm_tensor y = plan_like(x);
+    y.dim[x.rank - 1] /= 2;
+    atm_op_args a = { .magnitude = { .x = x, .y = y, .eps = eps } };
+    return plan_emit(p, ATM_OP_magnitude, &a);
+}
+
+void rule_magnitude(atm_plan *p, const atm_op_args *args, atm_tensor dy)
+{
+    const atm_magnitude_args *a = &args->magnitude;
+    atm_op_args g = { .magnitude_dx = { .dy = dy, .x = a->x, .dx = plan_like(a->x), .eps = a->eps } };
+    plan_accumulate(p, a->x, plan_emit(p, ATM_OP_magnitude_dx, &g));
 }
 
 /* ------------------------------------------------------------------ sampling */

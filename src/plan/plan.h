@@ -60,6 +60,7 @@ typedef enum {
     ATM_INPUT_INDEX   = 4       /* I32 instead of the device's dtype                                */
 } atm_input_flags;
 
+/* Holds zeros until it is written. */
 atm_tensor atm_input(atm_plan *plan, const char *name, int flags, int rank, const int *dim);
 
 /* The parameter `name` in the open scopes, of exactly this shape.  Asking twice
@@ -180,7 +181,16 @@ atm_tensor atm_reshape(atm_plan *p, atm_tensor x, int rank, const int *dim);    
 atm_tensor atm_reduce_rows(atm_plan *p, atm_tensor x, int groups);              /* [G, R, C] -> [G, C] */
 atm_tensor atm_timestep_embedding(atm_plan *p, atm_tensor t, int dim, bool flip, double shift);
 atm_tensor atm_l2_normalize(atm_plan *p, atm_tensor x, double eps);
-atm_tensor atm_mse(atm_plan *p, atm_tensor x, atm_tensor target, atm_tensor weight);
+atm_tensor atm_mix(atm_plan *p, atm_tensor a, atm_tensor b, atm_tensor coef);       /* coef [N, 2] */
+atm_tensor atm_magnitude(atm_plan *p, atm_tensor x, double eps);                /* [.., re | im] -> [..] */
+atm_tensor atm_posterior(atm_plan *p, atm_tensor mean, atm_tensor logvar, atm_tensor noise);
+
+/* Losses, [1]: means over samples.  Only mse and l1 have a gradient by the target. */
+atm_tensor atm_mse(atm_plan *p, atm_tensor x, atm_tensor target, atm_tensor weight);     /* weight [N] or none */
+atm_tensor atm_l1(atm_plan *p, atm_tensor x, atm_tensor target, atm_tensor weight);
+atm_tensor atm_kl(atm_plan *p, atm_tensor mean, atm_tensor logvar);
+atm_tensor atm_spectral_convergence(atm_plan *p, atm_tensor x, atm_tensor target);
+atm_tensor atm_cross_entropy(atm_plan *p, atm_tensor x, atm_tensor index);      /* [N, C], I32 [N] */
 
 typedef struct { atm_tensor y, x0; } atm_sampled;
 atm_sampled atm_sampler_step(atm_plan *p, atm_tensor x, atm_tensor e, atm_tensor h, atm_tensor n, atm_tensor coef);

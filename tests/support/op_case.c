@@ -179,7 +179,7 @@ static void make_tensor(atm_tensor *t, variables *v, atm_op op, int slot)
     op_slot s = op_slot_of(op, slot);
     if (*s.flag && get_or(v, s.flag, 0) == 0) return;
     *t = (atm_tensor){ .id = slot + 1, .dtype = s.fill == OP_FILL_INDEX ? ATM_I32 : ATM_F32,
-                       .constant = s.fill == OP_FILL_PARAM };
+                       .constant = s.fill == OP_FILL_PARAM && !get_or(v, "trainable", 0) };
     if (strchr("STL", s.dims[0])) shape_dims(t, v, s.dims);
     else list_dims(t, v, s.dims);
     for (int i = 0; i < t->rank; i++)
@@ -224,6 +224,7 @@ const char *op_case_parse(const char *line, op_case *out)
     out->bench = get_or(&v, "bench", 0) != 0;
     out->offset = get_or(&v, "offset", 0);
     out->gain = get_or(&v, "gain", 1);
+    get_or(&v, "trainable", 0);
     for (int i = 0; i < op_n_slots(out->op) && !v.error; i++) make_tensor(&out->args.t[i], &v, out->op, i);
     if (!v.error) set_scalars(&v, out);
     if (!v.error) check_all_used(&v);
@@ -241,10 +242,14 @@ static uint32_t hash_line(const char *s)                /* FNV-1a */
     return h;
 }
 
-/* Number of rows that the case's index picks from. */
+/* What the case's index picks from: rows of a table, classes. */
 static int index_range(const op_case *c)
 {
-    return c->op == ATM_OP_gather ? c->args.gather.x.dim[0] : c->args.gather_dx.dx.dim[0];
+    switch (c->op) {
+    case ATM_OP_gather:    return c->args.gather.x.dim[0];
+    case ATM_OP_gather_dx: return c->args.gather_dx.dx.dim[0];
+    default:               return atm_last_dim(c->args.t[0]);
+    }
 }
 
 static double element(op_fill fill, double normal, uint32_t word, atm_tensor t, size_t i, int rows)

@@ -7,7 +7,8 @@
  * written once: k, stride, pad, dil, and end (bottom and right padding; default:
  * as pad).  `shape=2x5x24` is the main input of ops without a fixed rank.
  * Gradient ops take the line of their forward op.
- * For all ops: offset=A gain=B (the first input is A + B N(0,1)); bench: the
+ * For all ops: offset=A gain=B (the first input is A + B N(0,1)); trainable: the
+ * weights may change between runs, so nothing is packed for good; bench: the
  * model's real size, for the benchmark, too large for a quick test.
  * Lines that begin with # are comments. */
 #ifndef ATM_TEST_OP_CASE_H

@@ -207,7 +207,7 @@ static bool cut_sample(const op_case *c, int s, op_case *one)
 {
     int N = c->args.t[0].dim[0];
     *one = *c;
-    if (N == 1 || c->args.t[0].rank < 2 || c->op == ATM_OP_mse_dx) return false;     /* mse_dx divides by N */
+    if (N == 1 || c->args.t[0].rank < 2 || op_slot_named(c->op, "dloss") >= 0) return false;   /* dx of a mean */
     for (int i = 0; i < op_n_slots(c->op); i++) {
         if (!atm_present(c->args.t[i])) continue;
         int rows = rows_of_sample(c, i, N);

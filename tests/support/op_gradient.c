@@ -12,7 +12,7 @@ bool op_input_is_differentiable(atm_op op, int slot)
 {
     op_fill fill = op_slot_of(op, slot).fill;
     return !op_is_output(op, slot) && fill != OP_FILL_INDEX && fill != OP_FILL_MASK
-           && fill != OP_FILL_TIME && fill != OP_FILL_POSITIVE;
+           && fill != OP_FILL_TIME && fill != OP_FILL_POSITIVE && fill != OP_FILL_GIVEN;
 }
 
 /* ------------------------------------------------------------------ by the rule */
@@ -121,14 +121,17 @@ static double derivative(probe *p, const double *v, double h)
     return (8 * near - far) / (12 * h);
 }
 
-/* Small beside the inputs; and beside the distance to the kink of a ReLU, where
- * there is no curvature that would call for a large step. */
+static bool has_kink(atm_act act) { return act == ATM_ACT_RELU || act == ATM_ACT_LEAKY_RELU || act == ATM_ACT_LOG; }
+
+/* Small beside the inputs; and beside the distance to a kink, where there is
+ * little curvature that would call for a large step. */
 static double step_of(const op_case *c)
 {
+    if (c->op == ATM_OP_l1) return 1e-7;
     for (int i = 0; i < op_n_scalars; i++) {
         if (op_scalars[i].op != c->op || op_scalars[i].type != OP_ACT) continue;
         atm_act act = *(const atm_act *)((const char *)&c->args + op_scalars[i].offset);
-        if (act == ATM_ACT_RELU || act == ATM_ACT_LEAKY_RELU) return 1e-7;
+        if (has_kink(act)) return 1e-7 * fmin(1, c->gain);
     }
     return 1e-4 * fmin(1, c->gain);
 }

@@ -46,8 +46,22 @@ static const char *const tensors[ATM_OP_COUNT] = {
     [ATM_OP_timestep_embedding] = "t:n@time y:n,dim",
     [ATM_OP_l2_normalize]    = "x:S y:S",
     [ATM_OP_l2_normalize_dx] = "dy:S x:S dx:S",
+    [ATM_OP_mix]          = "a:S b:L/last coef:n,2@given y:S",
+    [ATM_OP_mix_dx]       = "dy:S coef:n,2@given da:S db:L/last",
+    [ATM_OP_magnitude]    = "x:S y:S/half",
+    [ATM_OP_magnitude_dx] = "dy:S/half x:S dx:S",
+    [ATM_OP_posterior]    = "mean:S logvar:S noise:S@given z:S",
+    [ATM_OP_posterior_dx] = "dz:S logvar:S noise:S@given dlogvar:S",
     [ATM_OP_mse]          = "x:S target:S weight?weight:n@positive loss:1",
     [ATM_OP_mse_dx]       = "x:S target:S weight?weight:n@positive dloss:1 dx:S",
+    [ATM_OP_l1]           = "x:S target:S weight?weight:n@positive loss:1",
+    [ATM_OP_l1_dx]        = "x:S target:S weight?weight:n@positive dloss:1 dx:S",
+    [ATM_OP_kl]           = "mean:S logvar:S loss:1",
+    [ATM_OP_kl_dx]        = "mean:S logvar:S dloss:1 dmean:S dlogvar:S",
+    [ATM_OP_spectral_convergence]    = "x:S target:S@given loss:1 norms:n,2",
+    [ATM_OP_spectral_convergence_dx] = "x:S target:S@given norms:n,2@forward dloss:1 dx:S",
+    [ATM_OP_cross_entropy]    = "x:S index:n@index loss:1",
+    [ATM_OP_cross_entropy_dx] = "x:S index:n@index dloss:1 dx:S",
     [ATM_OP_sampler_step] = "x:S e:S h?h:S n?noise:S coef:8 y:S x0:S",
 };
 
@@ -76,6 +90,7 @@ const op_scalar op_scalars[] = {
     SCALAR(OP_INT, concat, axis, 0), SCALAR(OP_INT, slice, axis, 0), SCALAR(OP_INT, slice, from, 0),
     SCALAR(OP_INT, slice_dx, axis, 0), SCALAR(OP_INT, slice_dx, from, 0),
     SCALAR(OP_BOOL, timestep_embedding, flip, 0), SCALAR(OP_DOUBLE, timestep_embedding, shift, 0),
+    SCALAR(OP_DOUBLE, magnitude, eps, 1e-6), SCALAR(OP_DOUBLE, magnitude_dx, eps, 1e-6),
     SCALAR(OP_DOUBLE, l2_normalize, eps, 1e-12), SCALAR(OP_DOUBLE, l2_normalize_dx, eps, 1e-12),
 };
 const int op_n_scalars = sizeof op_scalars / sizeof *op_scalars;
@@ -97,7 +112,7 @@ int op_n_slots(atm_op op) { return atm_op_table[op].n_in + atm_op_table[op].n_ou
 
 static op_fill fill_named(const char *name)
 {
-    static const char *const names[] = { "normal", "param", "index", "time", "mask", "positive", "forward" };
+    static const char *const names[] = { "normal", "param", "index", "time", "mask", "positive", "given", "forward" };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(names[i], name) == 0) return (op_fill)i;
     return OP_FILL_NORMAL;
@@ -135,7 +150,7 @@ int op_act_by_name(const char *name)
     static const char *const names[ATM_ACT_COUNT] = {
         [ATM_ACT_NONE] = "none", [ATM_ACT_SILU] = "silu", [ATM_ACT_GELU] = "gelu",
         [ATM_ACT_GELU_TANH] = "gelu_tanh", [ATM_ACT_QUICK_GELU] = "quick_gelu", [ATM_ACT_TANH] = "tanh",
-        [ATM_ACT_RELU] = "relu", [ATM_ACT_LEAKY_RELU] = "leaky_relu",
+        [ATM_ACT_RELU] = "relu", [ATM_ACT_LEAKY_RELU] = "leaky_relu", [ATM_ACT_LOG] = "log",
     };
     for (int i = 0; i < ATM_ACT_COUNT; i++)
         if (strcmp(names[i], name) == 0) return i;

@@ -29,6 +29,7 @@ typedef enum {
     OP_FILL_TIME,               /* integers in [0, 1000)                                    */
     OP_FILL_MASK,               /* 0, and -10000 at some keys but never the first           */
     OP_FILL_POSITIVE,           /* a weight of the loss                                     */
+    OP_FILL_GIVEN,              /* N(0, 1), and the op has no gradient by it: noise, coef   */
     OP_FILL_FORWARD             /* what the forward op gives: mean, rstd, lse, y            */
 } op_fill;
 

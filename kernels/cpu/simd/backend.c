@@ -24,6 +24,7 @@
 #include "kernels/cpu/simd/elementwise.c"
 #include "kernels/cpu/simd/move.c"
 #include "kernels/cpu/simd/small.c"
+#include "kernels/cpu/simd/loss.c"
 
 const atm_backend ATM_CPU_BACKEND = {
     .name = ATM_CPU_NAME,
@@ -61,8 +62,22 @@ const atm_backend ATM_CPU_BACKEND = {
         [ATM_OP_timestep_embedding] = { NULL, run_timestep_embedding },
         [ATM_OP_l2_normalize]       = { NULL, run_l2_normalize },
         [ATM_OP_l2_normalize_dx]    = { NULL, run_l2_normalize_dx },
-        [ATM_OP_mse]                = { prepare_mse, run_mse },
+        [ATM_OP_mix]                = { NULL, run_mix },
+        [ATM_OP_mix_dx]             = { NULL, run_mix_dx },
+        [ATM_OP_magnitude]          = { NULL, run_magnitude },
+        [ATM_OP_magnitude_dx]       = { NULL, run_magnitude_dx },
+        [ATM_OP_posterior]          = { NULL, run_posterior },
+        [ATM_OP_posterior_dx]       = { NULL, run_posterior_dx },
+        [ATM_OP_mse]                = { prepare_loss, run_mse },
         [ATM_OP_mse_dx]             = { NULL, run_mse_dx },
+        [ATM_OP_l1]                 = { prepare_loss, run_l1 },
+        [ATM_OP_l1_dx]              = { NULL, run_l1_dx },
+        [ATM_OP_kl]                 = { prepare_loss, run_kl },
+        [ATM_OP_kl_dx]              = { NULL, run_kl_dx },
+        [ATM_OP_spectral_convergence]    = { prepare_spectral_convergence, run_spectral_convergence },
+        [ATM_OP_spectral_convergence_dx] = { NULL, run_spectral_convergence_dx },
+        [ATM_OP_cross_entropy]      = { prepare_cross_entropy, run_cross_entropy },
+        [ATM_OP_cross_entropy_dx]   = { NULL, run_cross_entropy_dx },
         [ATM_OP_sampler_step]       = { NULL, run_sampler_step },
     }
 };

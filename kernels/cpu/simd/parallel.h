@@ -22,6 +22,13 @@ static void range_task(int task, int thread, void *arg)
     j->function(from, to < j->n ? to : j->n, j->arg);
 }
 
+/* Where the sample of `each` elements that holds element i ends, or `to` if that is nearer. */
+static inline size_t sample_end(size_t i, size_t to, size_t each)
+{
+    const size_t end = (i / each + 1) * each;
+    return end < to ? end : to;
+}
+
 /* n items of `size` elements each, in parallel when that is worth it. */
 static void parallel(const atm_run_env *env, size_t n, size_t size, range_function function, const void *arg)
 {

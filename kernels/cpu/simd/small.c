@@ -1,4 +1,4 @@
-/* small.c - the remaining ops: time embedding, normalisation to unit length, loss. */
+/* small.c - the remaining ops: time embedding, normalisation to unit length. */
 
 static void run_timestep_embedding(const atm_op_args *args, const atm_run_env *env)
 {
@@ -63,70 +63,4 @@ static void run_l2_normalize_dx(const atm_op_args *args, const atm_run_env *env)
 {
     const atm_l2_normalize_dx_args *a = &args->l2_normalize_dx;
     if (a->dx.data) parallel(env, atm_rows(a->x), (size_t)atm_last_dim(a->x), l2_normalize_dx_rows, a);
-}
-
-/* ------------------------------------------------------------------ mse */
-
-enum { MSE_BLOCK = 1 << 14 };
-
-typedef struct { const atm_mse_args *a; double *sums; size_t samples, each, blocks; } mse_job;
-
-static mse_job plan_mse(const atm_mse_args *a)
-{
-    mse_job j = { .a = a, .samples = (size_t)a->x.dim[0], .each = atm_count(a->x) / (size_t)a->x.dim[0] };
-    j.blocks = (j.each + MSE_BLOCK - 1) / MSE_BLOCK;
-    return j;
-}
-
-static void mse_blocks(size_t from, size_t to, const void *arg)
-{
-    const mse_job *j = arg;
-    for (size_t i = from; i < to; i++) {
-        const size_t first = i % j->blocks * MSE_BLOCK, left = j->each - first;
-        const size_t at = i / j->blocks * j->each + first, n = left < MSE_BLOCK ? left : MSE_BLOCK;
-        const float *x = (const float *)j->a->x.data + at, *target = (const float *)j->a->target.data + at;
-        double sum = 0;
-        for (size_t k = 0; k < n; k++) {
-            const double d = (double)x[k] - target[k];
-            sum += d * d;
-        }
-        j->sums[i] = sum;
-    }
-}
-
-static atm_status prepare_mse(atm_device *device, const atm_op_args *args, atm_prepared *out)
-{
-    (void)device;
-    const mse_job j = plan_mse(&args->mse);
-    out->workspace = j.samples * j.blocks * sizeof(double);
-    return ATM_OK;
-}
-
-static void run_mse(const atm_op_args *args, const atm_run_env *env)
-{
-    const atm_mse_args *a = &args->mse;
-    if (!a->loss.data) return;
-    mse_job j = plan_mse(a);
-    j.sums = env->workspace;
-    parallel(env, j.samples * j.blocks, MSE_BLOCK, mse_blocks, &j);
-    const float *weight = a->weight.data;
-    double loss = 0;
-    for (size_t i = 0; i < j.samples * j.blocks; i++)
-        loss += j.sums[i] * (weight ? (double)weight[i / j.blocks] : 1.0);
-    *(float *)a->loss.data = (float)(loss / (double)j.each / (double)j.samples);
-}
-
-static void mse_dx_range(size_t from, size_t to, const void *arg)
-{
-    const atm_mse_dx_args *a = arg;
-    const size_t samples = (size_t)a->x.dim[0], each = atm_count(a->x) / samples;
-    const float *x = a->x.data, *target = a->target.data, *weight = a->weight.data;
-    const float scale = 2 * *(const float *)a->dloss.data / (float)atm_count(a->x);
-    for (size_t i = from; i < to; i++)
-        ((float *)a->dx.data)[i] = scale * (weight ? weight[i / each] : 1) * (x[i] - target[i]);
-}
-
-static void run_mse_dx(const atm_op_args *args, const atm_run_env *env)
-{
-    if (args->mse_dx.dx.data) parallel(env, atm_count(args->mse_dx.x), 1, mse_dx_range, &args->mse_dx);
 }

@@ -1,0 +1,28 @@
+/* dataset_structure.h - the HDF5 structure around a dataset's rows, as bytes.
+ *
+ * Private to dataset_*.c.  Written by us because libhdf5 cannot fail: when the disk is full in
+ * H5Fclose, the file stays open, the library ends the program with "infinite loop closing
+ * library" and a segmentation fault.  Reading stays libhdf5's (dataset_scan.c), which
+ * every new file has to pass before it gets its name.
+ *
+ *     superblock | rows of columns and hashes, placed by the writer | object headers
+ *
+ * Source: "HDF5 File Format Specification Version 3.0": superblock 2, object headers 2 (both with
+ * checksums, readable since HDF5 1.8), links and attributes in the headers, contiguous layout 3. */
+#ifndef ATM_DATA_DATASET_STRUCTURE_H
+#define ATM_DATA_DATASET_STRUCTURE_H
+
+#include "data/bytes.h"
+#include "data/dataset_table.h"
+
+enum { ATM_SUPERBLOCK = 48 };           /* bytes, at the file's start */
+
+/* The object headers, to be written at `at` (a multiple of 8), where the file will end with
+ * them; and the superblock. */
+atm_status atm_dataset_structure(const atm_dataset_table *table, uint64_t at, atm_bytes *headers,
+                                 unsigned char superblock[ATM_SUPERBLOCK]);
+
+/* Bob Jenkins' lookup3 ("hashlittle", 2006), HDF5's checksum. */
+uint32_t atm_lookup3(const void *data, size_t bytes);
+
+#endif

@@ -1,0 +1,356 @@
+/* test_dataset_hdf5.c - what HDF5 can do and datasets may not: every way to store rows elsewhere or
+ * otherwise, links, foreign types, shapes that disagree.  Each file is a good one with one edit. */
+#include "support/support.h"
+
+#include <hdf5.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "support/bytes.h"
+#include "support/dataset_file.h"
+
+static const hsize_t rows[5] = { 5, 2, 2, 2, 2 };
+
+static hid_t layout(H5D_layout_t kind)
+{
+    const hid_t plist = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_layout(plist, kind);
+    if (kind == H5D_CHUNKED) H5Pset_chunk(plist, 1, rows);
+    return plist;
+}
+
+/* clips/extra with its rows written, so that storage exists. */
+static void create(hid_t file, const char *name, hid_t type, int rank, const hsize_t *dim, hid_t plist)
+{
+    static const char zeros[1 << 16];
+    const hid_t space = H5Screate_simple(rank, dim, NULL);
+    const hid_t set = H5Dcreate2(file, name, type, space, H5P_DEFAULT, plist, H5P_DEFAULT);
+    assert_true(set >= 0);
+    if (plist == H5P_DEFAULT) H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, zeros);
+    H5Dclose(set);
+    H5Sclose(space);
+}
+
+static void extra(hid_t file, hid_t type, int rank, hid_t plist) { create(file, "clips/extra", type, rank, rows, plist); }
+
+static void chunked(hid_t f) { extra(f, H5T_IEEE_F32LE, 1, layout(H5D_CHUNKED)); }
+static void compact(hid_t f) { extra(f, H5T_IEEE_F32LE, 1, layout(H5D_COMPACT)); }
+
+static void filtered(hid_t f)
+{
+    const hid_t plist = layout(H5D_CHUNKED);
+    H5Pset_shuffle(plist);
+    extra(f, H5T_IEEE_F32LE, 1, plist);
+}
+
+static void external(hid_t f)
+{
+    const hid_t plist = layout(H5D_CONTIGUOUS);
+    H5Pset_external(plist, "/etc/passwd", 0, 20);
+    extra(f, H5T_IEEE_F32LE, 1, plist);
+}
+
+static void virtual_rows(hid_t f)
+{
+    const hid_t plist = H5Pcreate(H5P_DATASET_CREATE), space = H5Screate_simple(1, rows, NULL);
+    H5Pset_virtual(plist, space, "/etc/other.h5", "x", space);
+    extra(f, H5T_IEEE_F32LE, 1, plist);
+    H5Sclose(space);
+}
+
+static void never_written(hid_t f) { extra(f, H5T_IEEE_F32LE, 1, layout(H5D_CONTIGUOUS)); }
+
+static void soft_link(hid_t f) { H5Lcreate_soft("/clips/mel", f, "clips/extra", H5P_DEFAULT, H5P_DEFAULT); }
+static void soft_group(hid_t f) { H5Lcreate_soft("/clips", f, "music", H5P_DEFAULT, H5P_DEFAULT); }
+
+static void external_link(hid_t f)
+{
+    H5Lcreate_external("/etc/other.h5", "/x", f, "clips/extra", H5P_DEFAULT, H5P_DEFAULT);
+}
+
+static void big_endian(hid_t f) { extra(f, H5T_IEEE_F32BE, 1, H5P_DEFAULT); }
+static void unsigned_words(hid_t f) { extra(f, H5T_STD_U32LE, 1, H5P_DEFAULT); }
+static void spaces(hid_t f) { extra(f, H5T_FORTRAN_S1, 1, H5P_DEFAULT); }
+
+static void sized_text(hid_t f, size_t size, int rank)
+{
+    const hid_t type = H5Tcopy(H5T_C_S1);
+    H5Tset_size(type, size);
+    extra(f, type, rank, layout(H5D_CONTIGUOUS));
+}
+
+static void variable_text(hid_t f) { sized_text(f, H5T_VARIABLE, 1); }
+static void text_matrix(hid_t f) { sized_text(f, 8, 2); }
+
+static void compound(hid_t f)
+{
+    const hid_t type = H5Tcreate(H5T_COMPOUND, 8);
+    H5Tinsert(type, "a", 0, H5T_IEEE_F64LE);
+    extra(f, type, 1, H5P_DEFAULT);
+}
+
+static void reference(hid_t f) { extra(f, H5T_STD_REF_OBJ, 1, H5P_DEFAULT); }
+
+static void six_dimensions(hid_t f)
+{
+    const hsize_t dim[6] = { 5, 1, 1, 1, 1, 1 };
+    create(f, "clips/extra", H5T_STD_U8LE, 6, dim, H5P_DEFAULT);
+}
+
+static void a_scalar(hid_t f)
+{
+    const hid_t space = H5Screate(H5S_SCALAR);
+    H5Dclose(H5Dcreate2(f, "clips/extra", H5T_STD_U8LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
+    H5Sclose(space);
+}
+
+static void too_wide(hid_t f)
+{
+    const hsize_t dim[2] = { 5, (hsize_t)1 << 32 };
+    create(f, "clips/extra", H5T_STD_U8LE, 2, dim, layout(H5D_CONTIGUOUS));
+}
+
+static void without_hashes(hid_t f) { extra(f, H5T_IEEE_F32LE, 1, H5P_DEFAULT); }
+static void lone_hashes(hid_t f) { create(f, "clips/none.xxh3", H5T_STD_U64LE, 1, rows, H5P_DEFAULT); }
+
+static void signed_hashes(hid_t f)
+{
+    extra(f, H5T_IEEE_F32LE, 1, H5P_DEFAULT);
+    create(f, "clips/extra.xxh3", H5T_STD_I64LE, 1, rows, H5P_DEFAULT);
+}
+
+static void few_hashes(hid_t f)
+{
+    const hsize_t four = 4;
+    extra(f, H5T_IEEE_F32LE, 1, H5P_DEFAULT);
+    create(f, "clips/extra.xxh3", H5T_STD_U64LE, 1, &four, H5P_DEFAULT);
+}
+
+static void more_rows(hid_t f)
+{
+    const hsize_t six = 6;
+    create(f, "clips/extra", H5T_IEEE_F32LE, 1, &six, H5P_DEFAULT);
+    create(f, "clips/extra.xxh3", H5T_STD_U64LE, 1, &six, H5P_DEFAULT);
+}
+
+static void bad_name(hid_t f) { create(f, "clips/an extra", H5T_IEEE_F32LE, 1, rows, H5P_DEFAULT); }
+
+static void long_name(hid_t f)
+{
+    char name[300] = "clips/";
+    memset(name + 6, 'x', 290);
+    create(f, name, H5T_IEEE_F32LE, 1, rows, H5P_DEFAULT);
+}
+
+static void close_object(hid_t id) { assert_true(id >= 0 && H5Oclose(id) >= 0); }
+static void group_in_group(hid_t f) { close_object(H5Gcreate2(f, "clips/g", 0, 0, 0)); }
+static void other_group(hid_t f) { close_object(H5Gcreate2(f, "videos", 0, 0, 0)); }
+static void type_in_group(hid_t f) { H5Tcommit2(f, "clips/t", H5Tcopy(H5T_STD_U8LE), 0, 0, 0); }
+
+static void dataset_as_group(hid_t f)
+{
+    H5Ldelete(f, "artworks", 0);
+    create(f, "artworks", H5T_STD_U8LE, 1, rows, H5P_DEFAULT);
+}
+
+static void too_many(hid_t f)
+{
+    char name[32];
+    for (int i = 0; i < 300; i++) {
+        snprintf(name, sizeof name, "clips/x%d", i);
+        create(f, name, H5T_STD_U8LE, 1, rows, H5P_DEFAULT);
+    }
+}
+
+static void no_pairs(hid_t f) { H5Ldelete(f, "pairs", 0); }
+
+/* ------------------------------------------------------------------ attributes */
+
+static void attribute(hid_t f, const char *name, hid_t type, const void *value)
+{
+    const hid_t space = H5Screate(H5S_SCALAR);
+    if (H5Aexists(f, name) > 0) H5Adelete(f, name);
+    const hid_t id = H5Acreate2(f, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
+    assert_true(id >= 0 && H5Awrite(id, type, value) >= 0);
+    H5Aclose(id);
+    H5Sclose(space);
+}
+
+static void variable_attribute(hid_t f)
+{
+    const hid_t type = H5Tcopy(H5T_C_S1);
+    const char *value = "text";
+    H5Tset_size(type, H5T_VARIABLE);
+    attribute(f, "model", type, &value);
+}
+
+static void text_attribute(hid_t f, const char *name, const char *text)
+{
+    const hid_t type = H5Tcopy(H5T_C_S1);
+    H5Tset_size(type, strlen(text));
+    attribute(f, name, type, text);
+}
+
+static void number_attribute(hid_t f) { attribute(f, "year", H5T_STD_I32LE, &(int){ 1905 }); }
+static void not_utf8(hid_t f) { text_attribute(f, "model", "caf\xe9"); }
+static void next_schema(hid_t f) { text_attribute(f, "schema", "arttomus-dataset-2"); }
+static void no_schema(hid_t f) { H5Adelete(f, "schema"); }
+static void edited(hid_t f) { text_attribute(f, "model", "b model"); }
+
+/* ------------------------------------------------------------------ pairs */
+
+/* Replaces a column of pairs, hashes included; hashes of 4-byte rows are given. */
+static void set_pairs(hid_t f, const char *name, int32_t value)
+{
+    int32_t all[7];
+    for (int i = 0; i < 7; i++) all[i] = value;
+    const hid_t set = H5Dopen2(f, name, H5P_DEFAULT);
+    assert_true(H5Dwrite(set, H5T_NATIVE_INT32, H5S_ALL, H5S_ALL, H5P_DEFAULT, all) >= 0);
+    H5Dclose(set);
+    H5Adelete(f, "fingerprint");
+}
+
+static void changed_pairs(hid_t f) { set_pairs(f, "pairs/clip", 4); }
+
+static void float_pairs(hid_t f)
+{
+    const hsize_t seven = 7;
+    H5Ldelete(f, "pairs/split", 0);
+    create(f, "pairs/split", H5T_IEEE_F32LE, 1, &seven, H5P_DEFAULT);
+}
+
+/* ------------------------------------------------------------------ all of them */
+
+typedef struct { const char *name; void (*edit)(hid_t file); const char *says; } edit;
+
+static const edit edits[] = {
+    { "chunked", chunked, "clips/extra: is stored in chunks; datasets are stored in one piece; h5repack -l CONTI" },
+    { "compact", compact, "clips/extra: is stored in its header" },
+    { "filtered", filtered, "clips/extra: is filtered" },
+    { "external", external, "clips/extra: lies in external files" },
+    { "virtual_rows", virtual_rows, "clips/extra: is virtual" },
+    { "never_written", never_written, "never allocated" },
+    { "soft_link", soft_link, "extra: is a soft or external link" },
+    { "soft_group", soft_group, "music: is a soft or external link" },
+    { "external_link", external_link, "extra: is a soft or external link" },
+    { "big_endian", big_endian, "not one of ours: little-endian" },
+    { "unsigned_words", unsigned_words, "not one of ours" },
+    { "spaces", spaces, "not one of ours" },
+    { "variable_text", variable_text, "text of fixed length" },
+    { "text_matrix", text_matrix, "not one of ours" },
+    { "compound", compound, "not one of ours" },
+    { "reference", reference, "not one of ours" },
+    { "six_dimensions", six_dimensions, "has 6 dimensions" },
+    { "a_scalar", a_scalar, "has -1 dimensions" },
+    { "too_wide", too_wide, "dimension 1 is 4294967296" },
+    { "without_hashes", without_hashes, "there is no clips/extra.xxh3" },
+    { "lone_hashes", lone_hashes, "there is no column clips/none" },
+    { "signed_hashes", signed_hashes, "must be one little-endian uint64 for each of the 5 rows" },
+    { "few_hashes", few_hashes, "must be one little-endian uint64 for each of the 5 rows" },
+    { "more_rows", more_rows, "must have the same number" },
+    { "bad_name", bad_name, "not a column's name" },
+    { "long_name", long_name, "longer than 63 bytes" },
+    { "group_in_group", group_in_group, "clips/g: is not a readable column" },
+    { "other_group", other_group, "videos: a dataset has the groups" },
+    { "type_in_group", type_in_group, "clips/t: is not a readable column" },
+    { "dataset_as_group", dataset_as_group, "artworks: is not a readable group" },
+    { "too_many", too_many, "more than" },
+    { "no_pairs", no_pairs, "there is no column pairs/artwork" },
+    { "variable_attribute", variable_attribute, "numpy.bytes_" },
+    { "number_attribute", number_attribute, "attribute year: must be one text" },
+    { "not_utf8", not_utf8, "UTF-8" },
+    { "next_schema", next_schema, "is arttomus-dataset-2, not arttomus-dataset-1" },
+    { "no_schema", no_schema, "schema is missing" },
+    { "edited", edited, "is damaged or was edited" },
+    { "changed_pairs", changed_pairs, "pairs/clip: row 0 has hash" },
+    { "float_pairs", float_pairs, "pairs/split: must be one whole number a row" },
+};
+
+static int make_scratch(void **state) { (void)state; scratch_make(); return 0; }
+static int remove_scratch(void **state) { (void)state; scratch_remove(); return 0; }
+
+static void assert_refused(const char *path, const char *what, const char *says)
+{
+    atm_dataset *d = NULL;
+    const atm_status status = atm_dataset_open(path, &d);
+    if (status != ATM_E_DATA || !strstr(atm_error(), says) || strchr(atm_error(), '\n'))
+        fail_msg("%s: expected \"%s\", got %d: %s", what, says, status, status ? atm_error() : "");
+}
+
+static void every_edit_is_refused(void **state)
+{
+    (void)state;
+    const char *path = scratch_path("a.h5");
+    for (size_t i = 0; i < sizeof edits / sizeof *edits; i++) {
+        dataset_write(path, (dataset_size){ .artworks = 3, .clips = 5, .pairs = 7, .validation = 3 });
+        const hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+        assert_true(file >= 0);
+        edits[i].edit(file);
+        assert_true(H5Fclose(file) >= 0);
+        assert_refused(path, edits[i].name, edits[i].says);
+    }
+}
+
+/* The writer reads back what it wrote: pairs that point nowhere never get a name. */
+static void pairs_stay_in_range(void **state)
+{
+    (void)state;
+    static const struct { int32_t artwork, clip; uint8_t split; const char *says; } bad[] = {
+        { -2, 0, 0, "pairs/artwork: is -2 in row 0, outside -1..0" }, { 1, 0, 0, "pairs/artwork: is 1" },
+        { 0, -1, 0, "pairs/clip: is -1 in row 0, outside 0..1" }, { 0, 2, 0, "pairs/clip: is 2" },
+        { 0, 0, 3, "pairs/split: is 3 in row 0, outside 0..2" },
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        atm_dataset_writer *w = NULL;
+        assert_int_equal(atm_dataset_begin(scratch_path("a.h5"), &w), ATM_OK);
+        declare(w, "artworks/x", ATM_U8, 1, 0, NULL);
+        declare(w, "clips/x", ATM_U8, 2, 0, NULL);
+        declare(w, "pairs/artwork", ATM_I32, 1, 0, NULL);
+        declare(w, "pairs/clip", ATM_I32, 1, 0, NULL);
+        declare(w, "pairs/split", ATM_U8, 1, 0, NULL);
+        put(w, "artworks/x", 0, "");
+        put(w, "clips/x", 0, "");
+        put(w, "clips/x", 1, "");
+        put_i32(w, "pairs/artwork", 0, bad[i].artwork);
+        put_i32(w, "pairs/clip", 0, bad[i].clip);
+        put(w, "pairs/split", 0, &bad[i].split);
+        assert_int_equal(atm_dataset_commit(w), ATM_E_DATA);
+        if (!strstr(atm_error(), bad[i].says)) fail_msg("expected \"%s\", got %s", bad[i].says, atm_error());
+        assert_int_equal(scratch_count(), 0);
+    }
+}
+
+/* Whatever the program has told libhdf5 about printing holds after us. */
+static herr_t silent_handler(hid_t stack, void *data) { (void)stack; (void)data; return 0; }
+
+static void error_printing_is_restored(void **state)
+{
+    (void)state;
+    H5E_auto2_t handler;
+    void *data;
+    atm_dataset *d = NULL;
+    write_bytes(scratch_path("a.h5"), "\x89HDF\r\n\x1a\n", 8);
+    H5Eset_auto2(H5E_DEFAULT, silent_handler, scratch_path);
+    assert_int_equal(atm_dataset_open(scratch_path("a.h5"), &d), ATM_E_DATA);
+    H5Eget_auto2(H5E_DEFAULT, &handler, &data);
+    assert_true(handler == silent_handler && data == (void *)scratch_path);
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+}
+
+static void nothing_stays_open(void **state)
+{
+    (void)state;
+    assert_int_equal(H5Fget_obj_count(H5F_OBJ_ALL, H5F_OBJ_FILE), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(every_edit_is_refused, make_scratch, remove_scratch),
+        cmocka_unit_test_setup_teardown(pairs_stay_in_range, make_scratch, remove_scratch),
+        cmocka_unit_test_setup_teardown(error_printing_is_restored, make_scratch, remove_scratch),
+        cmocka_unit_test(nothing_stays_open),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
