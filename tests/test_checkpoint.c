@@ -83,7 +83,7 @@ static void make_group(atm_group *g, bool ema)
 /* Two optimizers, of which the first has a moving average. */
 static atm_stage make_stage(void)
 {
-    atm_stage stage = { .info = &info, .n_groups = 2 };
+    atm_stage stage = { .info = &info, .n_groups = 2, .metric = { "loss", "mel" } };
     make_group(&stage.group[0], true);
     make_group(&stage.group[1], false);
     return stage;
@@ -116,7 +116,11 @@ static void check(float *x, float value) { assert_memory_equal(x, &value, sizeof
 static atm_train_state state_at(int step)
 {
     atm_train_state s = { .step = (uint64_t)step, .optimizer_steps = { (uint64_t)step - 1, (uint64_t)step - 2 },
-                          .bad_steps = 3, .bad_in_a_row = 1, .metrics_bytes = 1000 + step, .seconds = step / 3.0 };
+                          .bad_steps = 3, .bad_in_a_row = 1, .metrics_bytes = 1000 + step, .summed = 2,
+                          .seconds = step / 3.0 };
+    s.sum[0] = step / 7.0;
+    s.sum[1] = -1e-300;
+    s.sum[ATM_STAGE_METRICS] = 1e300;
     strcpy(s.dataset, "0123456789abcdef0123456789abcdef");
     return s;
 }
@@ -357,6 +361,8 @@ static void checks_every_number(void **state)
         { "2.3333333333333335", "-2", "seconds" },
         { "2.3333333333333335", "1e300", "seconds" },
         { "0123456789abcdef\"", "0123456789abcdef0\"", "dataset" },
+        { "\"mel\": ", "\"stft\": ", "sums.mel" },
+        { "1.0000000000000001e300", "\"much\"", "sums.grad_norm" },
         { "\"vocoder\"", "7", "stage" },
     };
     for (size_t i = 0; i < sizeof change / sizeof *change; i++) {

@@ -26,7 +26,8 @@ static float weight_at(const char *name, int rank, double fan_in, uint32_t index
     return strstr(name, "norm.weight") ? x + 1 : x;
 }
 
-static atm_param_data find(atm_param_source *source, const char *name, int rank, const int *dim, atm_dtype dtype)
+static atm_param_data find(atm_param_source *source, const char *name, int rank, const int *dim,
+                           atm_dtype dtype)
 {
     named_noise *self = (named_noise *)(void *)source;
     size_t n = 1;
@@ -51,7 +52,8 @@ typedef struct {
 
 static atm_verdict waveforms(atm_plan *p, atm_tensor x)
 {
-    return atm_waveform_discriminators(p, &(atm_waveform_discriminator_config){ .channels = 1, .groups = 2 }, x);
+    const atm_waveform_discriminator_config narrow = { .channels = 1, .groups = 2 };
+    return atm_waveform_discriminators(p, &narrow, x);
 }
 
 static atm_verdict patches(atm_plan *p, atm_tensor x)
@@ -233,12 +235,14 @@ static void the_papers_width_builds(void **state)
     plan_fixture *f = *state;
     const atm_waveform_discriminator_config paper = { .channels = 32, .groups = 16 };
     atm_plan_params(f->p, NULL);
-    const atm_verdict v = atm_waveform_discriminators(f->p, &paper, atm_input(f->p, "x", 0, ATM_DIMS(1, 8192)));
+    const atm_tensor x = atm_input(f->p, "x", 0, ATM_DIMS(1, 8192));
+    const atm_verdict v = atm_waveform_discriminators(f->p, &paper, x);
     assert_false(atm_plan_failed(f->p));
     assert_int_equal(v.n_scores, 8);
     assert_int_equal(v.n_features, 5 * 6 + 3 * 8);
     double parameters = 0;
-    for (int i = 0; i < atm_plan_n_params(f->p); i++) parameters += (double)atm_count(atm_plan_param_at(f->p, i).t);
+    for (int i = 0; i < atm_plan_n_params(f->p); i++)
+        parameters += (double)atm_count(atm_plan_param_at(f->p, i).t);
     assert_true(parameters == 41092165 + 29610627);     /* HiFi-GAN's, in PyTorch, without weight_g */
 }
 

@@ -84,6 +84,13 @@ static const char *in(const char *folder, const char *name)
     return p;
 }
 
+static const char *in_part(const char *folder, const char *part, const char *name)
+{
+    char in_folder[600];
+    snprintf(in_folder, sizeof in_folder, "%s/%s", part, name);
+    return in(folder, in_folder);
+}
+
 static void put_text(atm_dataset_writer *w, const char *column, size_t row, const char *text)
 {
     char padded[64] = { 0 };
@@ -148,18 +155,12 @@ static void free_group(atm_group *g)
 
 static const atm_stage_info info = { .name = "diffusion" }, info_finish = { .name = "diffusion", .finish = finish };
 static const char *const of_unet[] = { "conv_in.weight", "conv_out.bias", NULL };
-static const char *const of_adapter[] = { "proj_in.weight", NULL };
+static const char *const of_adapter[] = { "projection1.weight", NULL };
 static const char yaml[] = "stage: \"diffusion\"\nmodel: \"/home/somebody/models/base/\"\noutput: \"/scratch/runs/mine\"\n"
                            "seed: 7\ntrain:\n  trainable: \"unet.* adapter.*\"\n  resume_from_checkpoint: \"\"\n";
 static const char *const metric[] = { "loss", "accuracy", NULL };
 static const double value[] = { 0.125, 0.75 };
 static const atm_export_options f32 = { ATM_F32, yaml, 5000, 4980.4, metric, value };
-
-static void open_base(const char *path)
-{
-    snprintf(base, sizeof base, "%s", path);
-    must(atm_model_dir_open(base, &model));
-}
 
 static void make_stage(const char *const *trained)
 {
@@ -198,7 +199,8 @@ static int teardown(void **state)
 /* UNet (with a moving average) and adapter of the tiny model. */
 static void prepare(void)
 {
-    open_base(tiny_model_path());
+    snprintf(base, sizeof base, "%s", tiny_model_path());
+    must(atm_model_dir_open(base, &model));
     make_stage((const char *const[]){ "unet", "adapter", NULL });
     stage.group[0] = make_group("unet", of_unet, true);
     stage.group[1] = make_group("adapter", (const char *const[]){ of_adapter[0], NULL }, false);
@@ -375,7 +377,7 @@ static void copy_base(const char *part, const char *weights, const char *prefix,
     snprintf(base, sizeof base, "%s", scratch_path("base"));
     snprintf(command, sizeof command, "cp -r '%s' '%s' && rm '%s/%s/%s'", tiny_model_path(), base, base, part, weights);
     assert_int_equal(system(command), 0);
-    must(atm_tensor_file_open(in(in(tiny_model_path(), part), weights), &f));
+    must(atm_tensor_file_open(in_part(tiny_model_path(), part, weights), &f));
     const size_t n = atm_tensor_file_count(f);
     atm_file_tensor *t = calloc(n, sizeof *t);
     char (*names)[300] = calloc(n, sizeof *names);
@@ -389,16 +391,16 @@ static void copy_base(const char *part, const char *weights, const char *prefix,
     for (int s = 0; s < shards; s++) {
         const size_t from = n * (size_t)s / (size_t)shards, to = n * (size_t)(s + 1) / (size_t)shards;
         snprintf(name, sizeof name, shards > 1 ? "model-%d-of-%d.safetensors" : "model.safetensors", s, shards);
-        must(atm_safetensors_write(in(in(base, part), name), t + from, to - from, NULL, 0));
+        must(atm_safetensors_write(in_part(base, part, name), t + from, to - from, NULL, 0));
         for (size_t i = from; i < to; i++)
             sprintf(text + strlen(text), "%s\"%s\": \"%s\"", i ? ", " : "", names[i], name);
     }
     strcat(text, "}}");
-    if (shards > 1) write_bytes(in(in(base, part), "model.safetensors.index.json"), text, strlen(text));
+    if (shards > 1) write_bytes(in_part(base, part, "model.safetensors.index.json"), text, strlen(text));
     free(t);
     free(names);
     atm_tensor_file_close(f);
-    open_base(base);
+    must(atm_model_dir_open(base, &model));
 }
 
 static void joins_shards_and_unwraps_names(void **state)

@@ -51,7 +51,8 @@ static double stft_error(const char *backend, int which)
     const double one = 1;
     bench *b = bench_open(backend);
     must(atm_tensor_file_open(fixture_path("losses/stft.safetensors"), &file));
-    const atm_tensor x = wave(b->p, "x", ATM_INPUT_GRAD, 2, SAMPLES), target = wave(b->p, "target", 0, 2, SAMPLES);
+    const atm_tensor x = wave(b->p, "x", ATM_INPUT_GRAD, 2, SAMPLES);
+    const atm_tensor target = wave(b->p, "target", 0, 2, SAMPLES);
     const atm_stft_losses losses = atm_stft_loss(b->p, x, target);
     const atm_tensor loss = which ? losses.magnitude : losses.convergence;
     const atm_tensor dloss = atm_input(b->p, "dloss", 0, ATM_DIMS(1));
@@ -108,7 +109,7 @@ static void check_log_mel(atm_framing framing, const float *x)
     must(atm_mel(x, MEL_SAMPLES, framing, mel));
     assert_int_equal(y.dim[1], inner.count);
     for (int i = 0; i < inner.count * ATM_MEL_BANDS; i++)
-        assert_float_equal(got[i], mel[inner.first * ATM_MEL_BANDS + i], 2e-6);       /* mel is rounded to float */
+        assert_float_equal(got[i], mel[inner.first * ATM_MEL_BANDS + i], 2e-6);     /* rounded to float */
     bench_close(b);
 }
 
@@ -170,14 +171,16 @@ static double loss_at(const mel_problem *m, const double *x, const double *direc
 static void the_gradient_of_the_mel_loss_is_its_slope(void **state)
 {
     (void)state;
-    static double x[2 * MEL_SAMPLES], v[2 * MEL_SAMPLES], dx[2 * MEL_SAMPLES], mel[2 * FRAMES * ATM_MEL_BANDS];
+    static double x[2 * MEL_SAMPLES], v[2 * MEL_SAMPLES], dx[2 * MEL_SAMPLES];
+    static double mel[2 * FRAMES * ATM_MEL_BANDS];
     const double one = 1, h = 1e-6;
     const mel_problem m = mel_open();
     for (int i = 0; i < 2 * MEL_SAMPLES; i++) {
         x[i] = 0.3 * (double)noise_float_at((uint32_t)i);
         v[i] = (double)noise_float_at((uint32_t)(i + 50000));
     }
-    for (int i = 0; i < 2 * FRAMES * ATM_MEL_BANDS; i++) mel[i] = -3 + (double)noise_float_at((uint32_t)(i + 90000));
+    for (int i = 0; i < 2 * FRAMES * ATM_MEL_BANDS; i++)
+        mel[i] = -3 + (double)noise_float_at((uint32_t)(i + 90000));
     plan_put(m.b->p, m.mel, mel);
     plan_put(m.b->p, m.dloss, &one);
     const double slope = (loss_at(&m, x, v, h) - loss_at(&m, x, v, -h)) / (2 * h);

@@ -11,6 +11,8 @@
 #include <string.h>
 
 #include "data/mel.h"
+#include "generate/recipe.h"
+#include "io/folder.h"
 #include "kernels/optimizer.h"
 #include "support/bytes.h"
 #include "support/media.h"
@@ -30,8 +32,9 @@ static void make_clip(int clip)
 {
     const double pitch = clip ? 440 * 1.26 : 440;
     for (int i = 0; i < SAMPLES; i++) {
-        const double t = i / 16000.0, tone = sin(2 * M_PI * pitch * t) + 0.5 * sin(2 * M_PI * 2.5 * pitch * t);
-        audio[clip][i] = (float)(0.25 * exp(-4 * t) * tone) + 0.01F * noise_float_at((uint32_t)(clip * SAMPLES + i));
+        const double t = i / 16000.0, turn = 2 * M_PI * pitch * t;
+        const float tone = (float)(0.25 * exp(-4 * t) * (sin(turn) + 0.5 * sin(2.5 * turn)));
+        audio[clip][i] = tone + 0.01F * noise_float_at((uint32_t)(clip * SAMPLES + i));
     }
     must(atm_mel(audio[clip], SAMPLES, ATM_FRAMING_AUDIOLDM2, mel[clip]));
 }
@@ -40,22 +43,62 @@ static void put_column(atm_dataset_writer *w, atm_column column, const void *row
 {
     column.rows = CLIPS;
     must(atm_dataset_declare(w, &column));
-    for (size_t i = 0; i < CLIPS; i++) must(atm_dataset_put(w, column.name, i, (const char *)rows + i * row_bytes));
+    for (size_t i = 0; i < CLIPS; i++)
+        must(atm_dataset_put(w, column.name, i, (const char *)rows + i * row_bytes));
 }
 
-static const char *write_dataset(const char *name, bool with_audio)
+static void put_numbers(atm_dataset_writer *w, const char *name, int first, int step)
+{
+    int32_t number[CLIPS];
+    for (int i = 0; i < CLIPS; i++) number[i] = first + i * step;
+    put_column(w, (atm_column){ .name = name, .dtype = ATM_I32, .rank = 0 }, number, sizeof *number);
+}
+
+static void write_dataset(const char *name, bool with_audio)
 {
     atm_dataset_writer *w;
-    const char *path = scratch_path(name);
-    for (int i = 0; i < CLIPS; i++) make_clip(i);
-    must(atm_dataset_begin(path, &w));
-    put_column(w, (atm_column){ .name = "clips/mel", .dtype = ATM_F32, .rank = 2, .dim = { FRAMES, ATM_MEL_BANDS } },
-               mel, sizeof mel[0]);
+    must(atm_dataset_begin(scratch_path(name), &w));
+    put_numbers(w, "pairs/artwork", -1, 0);
+    put_numbers(w, "pairs/clip", 0, 1);
+    put_numbers(w, "pairs/split", ATM_SPLIT_TRAIN, 0);
+    const atm_column mels = { .name = "clips/mel", .dtype = ATM_F32, .rank = 2, .dim = { FRAMES, ATM_MEL_BANDS } };
+    put_column(w, mels, mel, sizeof mel[0]);
     if (with_audio)
         put_column(w, (atm_column){ .name = "clips/audio", .dtype = ATM_F32, .rank = 1, .dim = { SAMPLES } },
                    audio, sizeof audio[0]);
     must(atm_dataset_commit(w));
-    return path;
+}
+
+/* The smallest model, with AudioLDM2's first upsampler: 32 samples too many. */
+static void make_model(void)
+{
+    static const char *const change[] = {
+        "vocoder.upsample_rates=[5, 8, 4]", "vocoder.upsample_kernel_sizes=[16, 16, 8]"
+    };
+    atm_recipe recipe;
+    must(atm_recipe_load(ATM_SOURCE_DIR "/configs/tiny.yaml", change, 2, &recipe));
+    assert_int_equal(atm_hifigan_length(&recipe.config.vocoder, FRAMES), SAMPLES + 32);
+    must(atm_model_dir_init(&recipe.config, scratch_path("model"), (atm_model_init_options){
+        .seed = 1, .dtype = recipe.dtype, .text_tokens = recipe.text_tokens }));
+}
+
+static int make_files(void **state)
+{
+    (void)state;
+    scratch_make();
+    make_model();
+    for (int i = 0; i < CLIPS; i++) make_clip(i);
+    write_dataset("whole.h5", true);
+    write_dataset("silent.h5", false);
+    return 0;
+}
+
+static int remove_files(void **state)
+{
+    (void)state;
+    atm_folder_remove(scratch_path("model"));
+    scratch_remove();
+    return 0;
 }
 
 /* ------------------------------------------------------------------ a stage */
@@ -74,15 +117,14 @@ static session *session_open(int micro_batch, int start, int crop, bool with_aud
 {
     session *s = calloc(1, sizeof *s);
     assert_non_null(s);
-    scratch_make();
     s->config = atm_train_config_default();
     s->config.train.crop = crop;
     s->config.vocoder.adversarial_weight = start < 0 ? 0 : 1;
     s->config.vocoder.adversarial_start = start < 0 ? 0 : start;
     s->config.vocoder.discriminator_channels = 1;
     must(atm_device_open("cpu", 1, &s->device));
-    must(atm_model_dir_open(tiny_model_path(), &s->model));
-    must(atm_dataset_open(write_dataset("clips.h5", with_audio), &s->dataset));
+    must(atm_model_dir_open(scratch_path("model"), &s->model));
+    must(atm_dataset_open(scratch_path(with_audio ? "whole.h5" : "silent.h5"), &s->dataset));
     s->stage = (atm_stage){ .info = &atm_stage_vocoder, .config = &s->config, .device = s->device,
                             .model = &s->model, .dataset = s->dataset, .micro_batch = micro_batch };
     s->opened = s->stage.info->open(&s->stage);
@@ -103,7 +145,6 @@ static void session_close(session *s)
     atm_dataset_close(s->dataset);
     atm_model_dir_close(&s->model);
     atm_device_close(s->device);
-    scratch_remove();
     free(s);
 }
 
@@ -156,12 +197,13 @@ static double metric_at(session *s, int which)
 static void check_slope(session *s, int group, int metric)
 {
     atm_group *g = &s->stage.group[group];
-    const size_t bytes = g->count * sizeof(float);
-    float *from = malloc(bytes), *direction = malloc(bytes);
+    const size_t size = g->count * sizeof(float);
+    float *from = malloc(size), *direction = malloc(size);
     assert_true(from && direction);
-    const double value = metric_at(s, metric), length = length_of(g->g, g->count), h = 2e-3 * value / (length * length);
-    memcpy(from, g->p, bytes);
-    memcpy(direction, g->g, bytes);
+    const double value = metric_at(s, metric), length = length_of(g->g, g->count);
+    const double h = 2e-3 * value / (length * length);
+    memcpy(from, g->p, size);
+    memcpy(direction, g->g, size);
     move(g, from, direction, h);
     const double above = metric_at(s, metric);
     move(g, from, direction, -h);
@@ -220,10 +262,10 @@ static void memory_reuse_changes_nothing(void **state)
         }
         gradients(s, 0, 0, metrics);
         for (int g = 0; g < 2; g++) {
-            const size_t bytes = s->stage.group[g].count * sizeof(float);
-            if (round == 0) assert_non_null(kept[g] = malloc(bytes));
-            if (round == 0) memcpy(kept[g], s->stage.group[g].g, bytes);
-            else assert_memory_equal(kept[g], s->stage.group[g].g, bytes);
+            const size_t size = s->stage.group[g].count * sizeof(float);
+            if (round == 0) assert_non_null(kept[g] = malloc(size));
+            if (round == 0) memcpy(kept[g], s->stage.group[g].g, size);
+            else assert_memory_equal(kept[g], s->stage.group[g].g, size);
         }
         session_close(s);
     }
@@ -274,12 +316,10 @@ static void new_weights_are_seen_at_once(void **state)
 
 static void update(session *s, long step)
 {
-    for (int g = 0; g < s->stage.n_groups; g++) {
-        atm_group *group = &s->stage.group[g];
-        if (!group->idle)
-            atm_adamw(NULL, &(atm_adamw_options){ .lr = 2e-3, .beta1 = 0.8, .beta2 = 0.99, .eps = 1e-8, .scale = 1,
-                                                  .step = step }, group->count, group->g, group->p, group->m, group->v,
-                      NULL);
+    const atm_adamw_options how = { .lr = 2e-3, .beta1 = 0.8, .beta2 = 0.99, .eps = 1e-8, .scale = 1, .step = step };
+    for (int i = 0; i < s->stage.n_groups; i++) {
+        const atm_group *g = &s->stage.group[i];
+        if (!g->idle) atm_adamw(NULL, &how, g->count, g->g, g->p, g->m, g->v, NULL);
     }
 }
 
@@ -302,8 +342,8 @@ static void one_clip_is_learnt(void **state)
     session *s = must_open(1, -1);
     const atm_loaded batch = clips(s, 0, 0);
     overfit(s, first, last);
-    print_message("mel %.3f to %.3f, convergence %.3f to %.3f\n", first[LOG_MEL], last[LOG_MEL], first[CONVERGENCE],
-                  last[CONVERGENCE]);
+    print_message("mel %.3f to %.3f, convergence %.3f to %.3f\n", first[LOG_MEL], last[LOG_MEL],
+                  first[CONVERGENCE], last[CONVERGENCE]);
     assert_true(last[LOSS] < 0.5 * first[LOSS]);
     must(s->stage.info->validate(&s->stage, &batch, valid));
     assert_true(valid[LOSS] < last[LOSS] * 1.2 && valid[LOSS] != last[LOSS]);
@@ -336,7 +376,8 @@ static void the_stage_describes_itself(void **state)
     assert_int_equal(t->column[1].crop, t->column[0].crop * ATM_STFT_HOP);
     assert_int_equal(t->column[1].unit, ATM_STFT_HOP);
     assert_string_equal(t->trained[0], "vocoder");
-    for (int i = 0; i < t->group[0].n_params; i++) assert_memory_equal(t->group[0].param[i].name, "vocoder.", 8);
+    for (int i = 0; i < t->group[0].n_params; i++)
+        assert_memory_equal(t->group[0].param[i].name, "vocoder.", 8);
     session_close(s);
 }
 
@@ -368,5 +409,5 @@ int main(void)
         cmocka_unit_test(the_stage_describes_itself),
         cmocka_unit_test(what_cannot_work_is_refused),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_files, remove_files);
 }

@@ -16,6 +16,7 @@
 #include "cli/commands.h"
 #include "cli/measure.h"
 #include "cli/terminal.h"
+#include "comm/comm.h"
 #include "kernels/cpu/cpu.h"
 #include "kernels/device.h"
 
@@ -140,6 +141,13 @@ static void print_gpu(void)
     atm_device_close(device);
 }
 
+static void print_mpi(void)
+{
+    const char *library;
+    if (atm_comm_probe("mpi", &library) == ATM_OK) ROW("MPI", "%s: mpirun -np N arttomus train ...", library);
+    else ROW("MPI", "not used: %s", atm_error());
+}
+
 static atm_status print_model(const args *a)
 {
     const atm_open_options how = { .size = sizeof how, .backend = "cpu", .threads = a->threads };
@@ -164,6 +172,7 @@ static atm_status doctor(void *values)
     TRY_RETURN(print_machine(a));
     print_libraries();
     print_gpu();
+    print_mpi();
     return print_model(a);
 }
 

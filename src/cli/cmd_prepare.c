@@ -63,8 +63,8 @@ static const cli_option options[] = {
 
 /* What decides the content; the rest would make equal datasets differ. */
 static const char *const told[] = {
-    "music", "artworks", "pairs", "model", "columns", "duration", "framing", "clips", "max-clips", "validation",
-    "test", NULL
+    "music", "artworks", "pairs", "model", "columns", "duration", "framing", "clips", "max-clips",
+    "validation", "test", NULL
 };
 
 static bool is_told(const char *name)
@@ -74,13 +74,15 @@ static bool is_told(const char *name)
     return false;
 }
 
+/* Texts and whole numbers that are not there are NULL and 0. */
 static void append_option(const cli_option *o, const args *a, FILE *out)
 {
-    const char *member = (const char *)a + o->offset, *text = *(const char *const *)(const void *)member;
-    if (o->type == CLI_DOUBLE) fprintf(out, " --%s %.10g", o->name, *(const double *)(const void *)member);
-    else if (o->type == CLI_INT) {
-        if (*(const int *)(const void *)member) fprintf(out, " --%s %d", o->name, *(const int *)(const void *)member);
-    } else if (text) fprintf(out, " --%s %s", o->name, text);
+    const void *member = (const char *)a + o->offset;
+    if (o->type == CLI_DOUBLE) fprintf(out, " --%s %.10g", o->name, *(const double *)member);
+    else if (o->type == CLI_INT && *(const int *)member)
+        fprintf(out, " --%s %d", o->name, *(const int *)member);
+    else if (o->type != CLI_INT && *(const char *const *)member)
+        fprintf(out, " --%s %s", o->name, *(const char *const *)member);
 }
 
 /* The caller's to free(); NULL: no memory. */
@@ -129,8 +131,8 @@ static void print_summary(const args *a, const atm_prepare_summary *s)
     const int *n = s->pairs, all = n[0] + n[1] + n[2];
     print_warnings(a, s);
     if (a->dry_run)
-        atm_log(ATM_LOG_INFO, "%d pairs listed, of %d artworks and %d tracks: %d train, %d validation, %d test",
-                s->listed_pairs, s->listed_artworks, s->listed_tracks, n[0], n[1], n[2]);
+        atm_log(ATM_LOG_INFO, "%d pairs listed, of %d artworks and %d tracks: %d train, %d validation, "
+                "%d test", s->listed_pairs, s->listed_artworks, s->listed_tracks, n[0], n[1], n[2]);
     else
         atm_log(ATM_LOG_INFO, "%d artworks, %d clips (%.2f h), %d pairs: %d train, %d validation, %d test",
                 s->artworks, s->clips, s->seconds / 3600, all, n[0], n[1], n[2]);
@@ -139,13 +141,6 @@ static void print_summary(const args *a, const atm_prepare_summary *s)
 }
 
 /* ------------------------------------------------------------------ the command */
-
-static atm_status check(const args *a)
-{
-    if (!a->output && !a->dry_run) return atm_fail(ATM_E_USAGE, "which file to write? -o FILE");
-    if (a->validation + a->test >= 1) return atm_fail(ATM_E_USAGE, "--validation and --test leave nothing");
-    return ATM_OK;
-}
 
 static atm_status read_options(const args *a, atm_prepare_options *out)
 {
@@ -177,7 +172,7 @@ static atm_status prepare(void *values)
 {
     const args *a = values;
     atm_prepare_options o;
-    TRY_RETURN(check(a));
+    if (!a->output && !a->dry_run) return atm_fail(ATM_E_USAGE, "which file to write? -o FILE");
     TRY_RETURN(read_options(a, &o));
     char *created_by = command_line(a);
     if (!created_by) return atm_fail(ATM_E_MEMORY, "no memory for the command line");

@@ -130,6 +130,7 @@ static atm_status train(void *values)
     const atm_status status = run_training(&r);
     report(&r, status);
     cli_log_copy_end();
+    if (status != ATM_OK && status != ATM_E_REQUEUE) atm_comm_abort(r.comm, status);
     atm_device_close(r.device);
     atm_comm_close(r.comm);
     return status;

@@ -87,7 +87,7 @@ static atm_status check_clock(atm_comm *comm)
     if (now > comm->deadline)
         return atm_fail(ATM_E_PEER, "not done in %g s: %s", comm->timeout, missing(comm, text));
     if (now > comm->warn_at) {
-        atm_log(ATM_LOG_WARNING, "rank %d has waited %.0f s in collective %llu (%s): %s", comm->launch.rank,
+        atm_log(ATM_LOG_WARNING, "rank %d has waited %.3g s in collective %llu (%s): %s", comm->launch.rank,
                 0.1 * comm->timeout, (unsigned long long)comm->call.number, atm_comm_kind_name(comm->call.kind),
                 missing(comm, text));
         comm->warn_at = INFINITY;
@@ -161,7 +161,7 @@ void atm_comm_abort(atm_comm *comm, atm_status why)
 {
     if (!comm || !comm->backend || comm->broken) return;
     comm->broken = true;
-    comm->backend->abort(comm->self, why);
+    comm->backend->give_up(comm->self, why);
 }
 
 /* ------------------------------------------------------------------ collectives */

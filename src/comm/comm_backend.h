@@ -68,7 +68,7 @@ typedef struct {
     /* "rank 2 (process 123 on host4, stopped) has not come": for messages. */
     void (*who_is_missing)(void *self, char *text, size_t room);
     /* Tells the others, for at most a moment; nothing but close() is called afterwards. */
-    void (*abort)(void *self, atm_status why);
+    void (*give_up)(void *self, atm_status why);
 } atm_comm_backend;
 
 #endif

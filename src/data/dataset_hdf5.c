@@ -1,105 +1,238 @@
-/* dataset_hdf5.c - see dataset_hdf5.h. */
+/* dataset_hdf5.c - superblock and object headers: see dataset_hdf5.h. */
 #include "data/dataset_hdf5.h"
 
-#include <pthread.h>
-#include <stdio.h>
+#include <string.h>
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+#include "base/size.h"
+#include "data/dataset_structure.h"
 
-atm_hdf5_visit atm_hdf5_enter(void)
+enum { MAX_BYTES = 64 << 20, BLOCK = 64,        /* the least that a block counts: endless chains of empty ones */
+       MAX_BLOCKS = 64,                         /* of an object */
+       SHARED = 2 };                            /* a message's flag */
+
+static const char remedy[] = "h5repack OLD NEW writes it anew";
+
+/* ------------------------------------------------------------------ bytes */
+
+const unsigned char *atm_cursor_bytes(atm_cursor *c, uint64_t n)
 {
-    atm_hdf5_visit visit = { 0 };
-    pthread_mutex_lock(&lock);
-    H5Eget_auto2(H5E_DEFAULT, &visit.print, &visit.to);
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-    return visit;
+    const unsigned char *p = c->at;
+    c->bad |= n > atm_cursor_left(c);
+    if (c->bad) return NULL;
+    c->at += n;
+    return p;
 }
 
-void atm_hdf5_leave(atm_hdf5_visit visit)
+uint64_t atm_cursor_number(atm_cursor *c, int bytes)
 {
-    H5Eset_auto2(H5E_DEFAULT, visit.print, visit.to);
-    pthread_mutex_unlock(&lock);
+    uint64_t value = 0;
+    const unsigned char *p = atm_cursor_bytes(c, (uint64_t)bytes);
+    for (int i = 0; p && i < bytes; i++) value |= (uint64_t)p[i] << 8 * i;
+    return value;
 }
 
-hid_t atm_hdf5_access(void)
+atm_status atm_hdf5_block(atm_hdf5_file *file, uint64_t offset, uint64_t bytes, atm_cursor *out)
 {
-    const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
-#if H5_VERSION_GE(1, 10, 7)
-    H5Pset_file_locking(access, false, true);
-#endif
-    return access;
+    size_t end;
+    if (!atm_add_size(offset, bytes, &end) || end > (size_t)file->dataset->at_open.st_size)
+        return atm_fail(ATM_E_DATA, "is cut or damaged: %llu bytes of its structure at %llu lie beyond its end at %lld",
+                        (unsigned long long)bytes, (unsigned long long)offset,
+                        (long long)file->dataset->at_open.st_size);
+    if (bytes + BLOCK > MAX_BYTES - file->bytes)
+        return atm_fail(ATM_E_DATA, "has more than %d MiB of structure; it is damaged", MAX_BYTES >> 20);
+    unsigned char *p = atm_arena_alloc(&file->arena, bytes, 1);
+    if (!p) return atm_fail(ATM_E_MEMORY, "out of memory for its structure");
+    file->bytes += bytes + BLOCK;
+    *out = (atm_cursor){ p, p + bytes, false };
+    return atm_dataset_pread(file->dataset, p, bytes, offset);
 }
 
-/* A two-byte float: sign, exponent, mantissa.  The fields must fit before the size shrinks. */
-static hid_t small_float(size_t exponent_bits, size_t mantissa_bits)
+/* The last four bytes are the checksum of the others: takes them off. */
+static atm_status verify(atm_cursor *c, uint64_t offset)
 {
-    const hid_t type = H5Tcopy(H5T_IEEE_F32LE);
-    H5Tset_fields(type, 15, mantissa_bits, exponent_bits, 0, mantissa_bits);
-    H5Tset_size(type, 2);
-    H5Tset_ebias(type, ((size_t)1 << (exponent_bits - 1)) - 1);
-    return type;
+    const size_t n = atm_cursor_left(c);
+    atm_cursor sum = { c->end - 4, c->end, n < 4 };
+    if (n >= 4 && atm_cursor_number(&sum, 4) == atm_lookup3(c->at, n - 4)) {
+        c->end -= 4;
+        return ATM_OK;
+    }
+    return atm_fail(ATM_E_DATA, "is damaged: the checksum of its structure at byte %llu is wrong",
+                    (unsigned long long)offset);
 }
 
-static hid_t boolean(void)
+/* ------------------------------------------------------------------ superblock (II.A) */
+
+static atm_status check_sizes(unsigned offsets, unsigned lengths)
 {
-    const hid_t type = H5Tenum_create(H5T_STD_I8LE);
-    H5Tenum_insert(type, "FALSE", &(signed char){ 0 });
-    H5Tenum_insert(type, "TRUE", &(signed char){ 1 });
-    return type;
+    if (offsets == 8 && lengths == 8) return ATM_OK;
+    return atm_fail(ATM_E_DATA, "has addresses of %u and lengths of %u bytes, not 8; %s", offsets, lengths, remedy);
 }
 
-/* A new id, for the caller to close. */
-static hid_t type_of(atm_dtype dtype)
+static atm_status check_end(const atm_hdf5_file *file, uint64_t base, uint64_t end)
 {
-    const hid_t plain[ATM_DTYPE_COUNT] = {
-        [ATM_F32] = H5T_IEEE_F32LE, [ATM_F64] = H5T_IEEE_F64LE, [ATM_I64] = H5T_STD_I64LE,
-        [ATM_I32] = H5T_STD_I32LE, [ATM_U8] = H5T_STD_U8LE,
-    };
-    if (dtype == ATM_F16) return small_float(5, 10);
-    if (dtype == ATM_BF16) return small_float(8, 7);
-    return dtype == ATM_BOOL ? boolean() : H5Tcopy(plain[dtype]);
+    if (base != 0) return atm_fail(ATM_E_DATA, "begins with a user block; %s", remedy);
+    if (end <= (uint64_t)file->dataset->at_open.st_size) return ATM_OK;
+    return atm_fail(ATM_E_DATA, "was cut: it should have %llu bytes and has %lld; copy it again",
+                    (unsigned long long)end, (long long)file->dataset->at_open.st_size);
 }
 
-static bool same_type(hid_t type, hid_t ours)
+/* Versions 0 and 1. */
+static atm_status read_old_superblock(atm_hdf5_file *file, unsigned version, uint64_t *root)
 {
-    const bool same = H5Tequal(type, ours) > 0;
-    H5Tclose(ours);
-    return same;
+    atm_cursor c;
+    TRY_RETURN(atm_hdf5_block(file, 0, version == 0 ? 80 : 84, &c));
+    atm_cursor_bytes(&c, 13);
+    const unsigned offsets = (unsigned)atm_cursor_number(&c, 1), lengths = (unsigned)atm_cursor_number(&c, 1);
+    TRY_RETURN(check_sizes(offsets, lengths));
+    atm_cursor_bytes(&c, version == 0 ? 9 : 13);
+    const uint64_t base = atm_cursor_number(&c, 8);
+    atm_cursor_bytes(&c, 8);
+    const uint64_t end = atm_cursor_number(&c, 8);
+    atm_cursor_bytes(&c, 8 + 8);
+    *root = atm_cursor_number(&c, 8);
+    return check_end(file, base, end);
 }
 
-bool atm_hdf5_is_dtype(hid_t type, atm_dtype *out)
+/* Versions 2 and 3. */
+static atm_status read_new_superblock(atm_hdf5_file *file, unsigned version, uint64_t *root)
 {
-    for (int dtype = 0; dtype < ATM_DTYPE_COUNT; dtype++)
-        if (same_type(type, type_of((atm_dtype)dtype))) {
-            *out = (atm_dtype)dtype;
-            return true;
-        }
-    return false;
+    atm_cursor c;
+    TRY_RETURN(atm_hdf5_block(file, 0, ATM_SUPERBLOCK, &c));
+    TRY_RETURN(verify(&c, 0));
+    atm_cursor_bytes(&c, 9);
+    const unsigned offsets = (unsigned)atm_cursor_number(&c, 1), lengths = (unsigned)atm_cursor_number(&c, 1);
+    TRY_RETURN(check_sizes(offsets, lengths));
+    if (atm_cursor_number(&c, 1) != 0 && version == 3)
+        return atm_fail(ATM_E_DATA, "is being written, or its writer was killed; write it again");
+    const uint64_t base = atm_cursor_number(&c, 8);
+    atm_cursor_bytes(&c, 8);
+    const uint64_t end = atm_cursor_number(&c, 8);
+    *root = atm_cursor_number(&c, 8);
+    return check_end(file, base, end);
 }
 
-bool atm_hdf5_is_hash(hid_t type) { return H5Tequal(type, H5T_STD_U64LE) > 0; }
-
-bool atm_hdf5_is_text(hid_t type, size_t *bytes)
+atm_status atm_hdf5_root(atm_hdf5_file *file, uint64_t *address)
 {
-    if (H5Tget_class(type) != H5T_STRING || H5Tis_variable_str(type) != 0) return false;
-    const H5T_str_t pad = H5Tget_strpad(type);
-    *bytes = H5Tget_size(type);
-    return (pad == H5T_STR_NULLPAD || pad == H5T_STR_NULLTERM) && *bytes > 0;
+    atm_cursor c;
+    TRY_RETURN(atm_hdf5_block(file, 8, 1, &c));
+    const unsigned version = (unsigned)atm_cursor_number(&c, 1);
+    if (version < 2) return read_old_superblock(file, version, address);
+    if (version < 4) return read_new_superblock(file, version, address);
+    return atm_fail(ATM_E_DATA, "is of HDF5's format %u, newer than 3; %s", version, remedy);
 }
 
-static herr_t keep_last(unsigned n, const H5E_error2_t *error, void *text)
+/* ------------------------------------------------------------------ object headers (IV.A.1) */
+
+/* Blocks of messages still to be read. */
+typedef struct {
+    atm_hdf5_object *object;
+    unsigned version, flags;            /* version 2: what a message's header has */
+    int n_blocks;
+    struct { uint64_t offset, bytes; } block[MAX_BLOCKS];
+} header;
+
+static atm_status add_block(header *h, atm_cursor data)
 {
-    (void)n;
-    snprintf(text, 256, "%s", error->desc ? error->desc : "");
-    return 0;
+    if (h->n_blocks == MAX_BLOCKS) return atm_fail(ATM_E_DATA, "is damaged: an object in more than %d pieces", MAX_BLOCKS);
+    h->block[h->n_blocks].offset = atm_cursor_number(&data, 8);
+    h->block[h->n_blocks++].bytes = atm_cursor_number(&data, 8);
+    return data.bad ? atm_fail(ATM_E_DATA, "is damaged: an object without its continuation") : ATM_OK;
 }
 
-/* Downward the walk ends at the innermost call, which knows most. */
-const char *atm_hdf5_reason(void)
+/* Kinds that we do not know are none of our business. */
+static atm_status add_message(header *h, unsigned kind, unsigned flags, atm_cursor data)
 {
-    static _Thread_local char text[256];
-    text[0] = '\0';
-    H5Ewalk2(H5E_DEFAULT, H5E_WALK_DOWNWARD, keep_last, text);
-    return text;
+    if (kind == 0) return ATM_OK;
+    if (kind == ATM_HDF5_CONTINUATION) return add_block(h, data);
+    if (flags & SHARED)
+        return atm_fail(ATM_E_DATA, "shares types or attributes between objects (h5py: a named type); store each by itself");
+    if (h->object->n == ATM_HDF5_MESSAGES)
+        return atm_fail(ATM_E_DATA, "has an object of more than %d parts", ATM_HDF5_MESSAGES);
+    h->object->message[h->object->n++] = (atm_hdf5_message){ kind, data };
+    return ATM_OK;
+}
+
+static atm_status read_message(header *h, atm_cursor *c)
+{
+    const unsigned kind = (unsigned)atm_cursor_number(c, h->version == 1 ? 2 : 1);
+    const size_t bytes = atm_cursor_number(c, 2);
+    const unsigned flags = (unsigned)atm_cursor_number(c, 1);
+    if (h->version == 1) atm_cursor_bytes(c, 3);
+    else if (h->flags & 4) atm_cursor_bytes(c, 2);          /* the order of creation */
+    const unsigned char *data = atm_cursor_bytes(c, bytes);
+    if (!data) return atm_fail(ATM_E_DATA, "is damaged: part of an object reaches beyond it");
+    return add_message(h, kind, flags, (atm_cursor){ data, data + bytes, false });
+}
+
+/* What is too short for a message's header is a gap. */
+static atm_status read_messages(header *h, atm_cursor *c)
+{
+    const size_t least = h->version == 1 ? 8 : h->flags & 4 ? 6 : 4;
+    while (atm_cursor_left(c) >= least) TRY_RETURN(read_message(h, c));
+    return ATM_OK;
+}
+
+static atm_status read_continuation(atm_hdf5_file *file, header *h, uint64_t offset, uint64_t bytes)
+{
+    atm_cursor c;
+    TRY_RETURN(atm_hdf5_block(file, offset, bytes, &c));
+    if (h->version == 2) {
+        TRY_RETURN(verify(&c, offset));
+        const unsigned char *mark = atm_cursor_bytes(&c, 4);
+        if (!mark || memcmp(mark, "OCHK", 4) != 0) return atm_fail(ATM_E_DATA, "is damaged: a continuation is none");
+    }
+    return read_messages(h, &c);
+}
+
+static atm_status read_header_1(atm_hdf5_file *file, header *h, uint64_t address)
+{
+    atm_cursor c;
+    TRY_RETURN(atm_hdf5_block(file, address, 16, &c));
+    h->version = (unsigned)atm_cursor_number(&c, 1);
+    atm_cursor_bytes(&c, 7);
+    const uint64_t bytes = atm_cursor_number(&c, 4);
+    if (h->version != 1) return atm_fail(ATM_E_DATA, "is damaged: there is no object at byte %llu",
+                                         (unsigned long long)address);
+    TRY_RETURN(atm_hdf5_block(file, address + 16, bytes, &c));
+    return read_messages(h, &c);
+}
+
+static atm_status read_header_2(atm_hdf5_file *file, header *h, uint64_t address)
+{
+    static const int times[2] = { 0, 16 }, phase[2] = { 0, 4 };
+    atm_cursor c;
+    h->version = 2;
+    TRY_RETURN(atm_hdf5_block(file, address, 6, &c));
+    atm_cursor_bytes(&c, 5);
+    h->flags = (unsigned)atm_cursor_number(&c, 1);
+    const int extra = times[h->flags >> 5 & 1] + phase[h->flags >> 4 & 1], width = 1 << (h->flags & 3);
+    TRY_RETURN(atm_hdf5_block(file, address + 6 + (unsigned)extra, (uint64_t)width, &c));
+    const uint64_t bytes = atm_cursor_number(&c, width);
+    const uint64_t before = 6 + (uint64_t)(extra + width);
+    size_t all;
+    if (!atm_add_size(bytes, before + 4, &all)) all = SIZE_MAX;
+    TRY_RETURN(atm_hdf5_block(file, address, all, &c));
+    TRY_RETURN(verify(&c, address));
+    atm_cursor_bytes(&c, before);
+    return read_messages(h, &c);
+}
+
+atm_status atm_hdf5_object_at(atm_hdf5_file *file, uint64_t address, atm_hdf5_object *out)
+{
+    header h = { .object = out };
+    atm_cursor c;
+    out->n = 0;
+    TRY_RETURN(atm_hdf5_block(file, address, 5, &c));
+    if (memcmp(c.at, "OHDR\2", 5) == 0) TRY_RETURN(read_header_2(file, &h, address));
+    else TRY_RETURN(read_header_1(file, &h, address));
+    for (int i = 0; i < h.n_blocks; i++)
+        TRY_RETURN(read_continuation(file, &h, h.block[i].offset, h.block[i].bytes));
+    return ATM_OK;
+}
+
+const atm_hdf5_message *atm_hdf5_find(const atm_hdf5_object *object, atm_hdf5_kind kind)
+{
+    for (int i = 0; i < object->n; i++)
+        if (object->message[i].kind == kind) return &object->message[i];
+    return NULL;
 }

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-static const uint64_t NOWHERE = UINT64_MAX;             /* the "undefined address" */
+#include "data/dataset_hdf5.h"
 
 /* ------------------------------------------------------------------ checksum */
 
@@ -78,9 +78,6 @@ static void patch(output *o, size_t place, uint64_t value, int width)
 
 /* ------------------------------------------------------------------ object headers (IV.A.1.b) */
 
-typedef enum { DATASPACE = 1, LINK_INFO = 2, DATATYPE = 3, FILL_VALUE = 5, LINK = 6, LAYOUT = 8, GROUP_INFO = 10,
-               ATTRIBUTE = 12 } message;
-
 static size_t begin_header(output *o)
 {
     while (o->status == ATM_OK && o->bytes->size % 8) number(o, 0, 1);
@@ -98,9 +95,9 @@ static uint64_t end_header(output *o, size_t start)
     return o->at + start;
 }
 
-static size_t begin_message(output *o, message type)
+static size_t begin_message(output *o, atm_hdf5_kind kind)
 {
-    number(o, type, 1);
+    number(o, kind, 1);
     number(o, 0, 2);
     number(o, 0, 1);
     return o->bytes->size;
@@ -158,11 +155,24 @@ static void put_dtype(output *o, atm_dtype dtype)
     else put_integer(o, atm_dtype_size(dtype), dtype != ATM_U8);
 }
 
+static void put_element(output *o, const atm_column *c)
+{
+    if (c->text) put_text_type(o, c->row_bytes);
+    else put_dtype(o, c->dtype);
+}
+
+atm_status atm_dataset_type(const atm_column *column, atm_bytes *out)
+{
+    output o = { out, 0, ATM_OK };
+    put_element(&o, column);
+    return o.status;
+}
+
 /* ------------------------------------------------------------------ datasets */
 
 static void put_shape(output *o, size_t rows, int rank, const int *dim)
 {
-    const size_t m = begin_message(o, DATASPACE);
+    const size_t m = begin_message(o, ATM_HDF5_DATASPACE);
     put(o, (const char[]){ 2, (char)(rank + 1), 0, 1 }, 4);
     number(o, rows, 8);
     for (int i = 0; i < rank; i++) number(o, (uint64_t)dim[i], 8);
@@ -171,12 +181,12 @@ static void put_shape(output *o, size_t rows, int rank, const int *dim)
 
 static void put_place(output *o, uint64_t offset, size_t bytes)
 {
-    size_t m = begin_message(o, FILL_VALUE);
+    size_t m = begin_message(o, ATM_HDF5_FILL_VALUE);
     put(o, "\3\5", 2);                  /* storage allocated early, never filled */
     end_message(o, m);
-    m = begin_message(o, LAYOUT);
+    m = begin_message(o, ATM_HDF5_LAYOUT);
     put(o, "\3\1", 2);                  /* contiguous */
-    number(o, bytes ? offset : NOWHERE, 8);
+    number(o, bytes ? offset : ATM_HDF5_NOWHERE, 8);
     number(o, bytes, 8);
     end_message(o, m);
 }
@@ -185,9 +195,8 @@ static uint64_t put_column(output *o, const atm_column *c)
 {
     const size_t header = begin_header(o);
     put_shape(o, c->rows, c->text ? 0 : c->rank, c->dim);
-    const size_t m = begin_message(o, DATATYPE);
-    if (c->text) put_text_type(o, c->row_bytes);
-    else put_dtype(o, c->dtype);
+    const size_t m = begin_message(o, ATM_HDF5_DATATYPE);
+    put_element(o, c);
     end_message(o, m);
     put_place(o, c->offset, atm_column_bytes(c));
     return end_header(o, header);
@@ -197,7 +206,7 @@ static uint64_t put_hashes(output *o, const atm_dataset_entry *e)
 {
     const size_t header = begin_header(o);
     put_shape(o, e->column.rows, 0, NULL);
-    const size_t m = begin_message(o, DATATYPE);
+    const size_t m = begin_message(o, ATM_HDF5_DATATYPE);
     put_integer(o, sizeof *e->hash, false);
     end_message(o, m);
     put_place(o, e->hash_offset, e->column.rows * sizeof *e->hash);
@@ -209,12 +218,12 @@ static uint64_t put_hashes(output *o, const atm_dataset_entry *e)
 static size_t begin_group(output *o)
 {
     const size_t header = begin_header(o);
-    size_t m = begin_message(o, LINK_INFO);
+    size_t m = begin_message(o, ATM_HDF5_LINK_INFO);
     number(o, 0, 2);
-    number(o, NOWHERE, 8);              /* links are in the header, not in a heap */
-    number(o, NOWHERE, 8);
+    number(o, ATM_HDF5_NOWHERE, 8);              /* links are in the header, not in a heap */
+    number(o, ATM_HDF5_NOWHERE, 8);
     end_message(o, m);
-    m = begin_message(o, GROUP_INFO);
+    m = begin_message(o, ATM_HDF5_GROUP_INFO);
     number(o, 0, 2);
     end_message(o, m);
     return header;
@@ -222,7 +231,7 @@ static size_t begin_group(output *o)
 
 static void put_link(output *o, const char *name, const char *tail, uint64_t address)
 {
-    const size_t m = begin_message(o, LINK);
+    const size_t m = begin_message(o, ATM_HDF5_LINK);
     put(o, "\1\0", 2);                  /* hard; the name's length has one byte */
     number(o, strlen(name) + strlen(tail), 1);
     put(o, name, strlen(name));
@@ -250,7 +259,7 @@ static void put_attribute(output *o, const atm_dataset_attr *a)
 {
     static const char scalar[4] = { 2, 0, 0, 0 };
     const size_t bytes = strlen(a->text) + (*a->text == '\0');          /* no type has no bytes */
-    const size_t m = begin_message(o, ATTRIBUTE);
+    const size_t m = begin_message(o, ATM_HDF5_ATTRIBUTE);
     put(o, "\3\0", 2);
     number(o, strlen(a->name) + 1, 2);
     number(o, 8, 2);                    /* bytes of the type */
@@ -279,7 +288,7 @@ static void put_superblock(uint64_t end, uint64_t root, unsigned char out[ATM_SU
 {
     memcpy(out, "\x89HDF\r\n\x1a\n\2\10\10", 12);       /* version 2, offsets and lengths of eight bytes */
     little(out + 12, 0, 8);
-    little(out + 20, NOWHERE, 8);
+    little(out + 20, ATM_HDF5_NOWHERE, 8);
     little(out + 28, end, 8);
     little(out + 36, root, 8);
     little(out + 44, atm_lookup3(out, 44), 4);

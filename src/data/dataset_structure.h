@@ -2,8 +2,7 @@
  *
  * Private to dataset_*.c.  Written by us because libhdf5 cannot fail: when the disk is full in
  * H5Fclose, the file stays open, the library ends the program with "infinite loop closing
- * library" and a segmentation fault.  Reading stays libhdf5's (dataset_scan.c), which
- * every new file has to pass before it gets its name.
+ * library" and a segmentation fault.  The tests read these files with libhdf5.
  *
  *     superblock | rows of columns and hashes, placed by the writer | object headers
  *
@@ -21,6 +20,9 @@ enum { ATM_SUPERBLOCK = 48 };           /* bytes, at the file's start */
  * them; and the superblock. */
 atm_status atm_dataset_structure(const atm_dataset_table *table, uint64_t at, atm_bytes *headers,
                                  unsigned char superblock[ATM_SUPERBLOCK]);
+
+/* The type of a column's elements, as a datatype message of version 1. */
+atm_status atm_dataset_type(const atm_column *column, atm_bytes *out);
 
 /* Bob Jenkins' lookup3 ("hashlittle", 2006), HDF5's checksum. */
 uint32_t atm_lookup3(const void *data, size_t bytes);

@@ -18,8 +18,8 @@ static const char *const pair_columns[] = { "pairs/artwork", "pairs/clip", "pair
 
 /* ------------------------------------------------------------------ columns */
 
-/* Letters, digits and underscores: a dot would be a companion, a slash another group. */
-static bool is_name(const char *name)
+/* A dot would be a companion, a slash another group. */
+bool atm_dataset_is_name(const char *name)
 {
     const size_t n = strlen(name);
     for (size_t i = 0; i < n; i++)
@@ -50,7 +50,7 @@ static bool row_size(const atm_column *c, size_t *out)
 static atm_status check_column(const atm_column *c, size_t *row_bytes)
 {
     const char *rest = after_group(c->name);
-    if (!rest || !is_name(rest))
+    if (!rest || !atm_dataset_is_name(rest))
         return atm_fail(ATM_E_DATA, "%s: not a column's name; those are artworks/x, clips/x or pairs/x, x "
                         "being 1 to %d letters, digits and underscores", c->name, ATM_DATASET_NAME);
     if (c->rank < 0 || c->rank > ATM_COLUMN_MAX_RANK || (c->text && (c->rank != 1 || c->dtype != ATM_U8)))
@@ -105,7 +105,7 @@ const char *atm_dataset_table_get(const atm_dataset_table *table, const char *na
 atm_status atm_dataset_table_set(atm_dataset_table *table, const char *name, const char *text)
 {
     const size_t n = strlen(text);
-    if (!is_name(name) || n > ATM_DATASET_TEXT || !atm_utf8_valid(text, n))
+    if (!atm_dataset_is_name(name) || n > ATM_DATASET_TEXT || !atm_utf8_valid(text, n))
         return atm_fail(ATM_E_DATA, "attribute %s: its name must be letters, digits and underscores, its text "
                         "UTF-8 of at most %d bytes", name, ATM_DATASET_TEXT);
     atm_dataset_attr *found = find_attribute(table, name);

@@ -34,6 +34,9 @@ typedef struct {
     atm_arena arena;                    /* owns all of it */
 } atm_dataset_table;
 
+/* 1 to 63 letters, digits and underscores. */
+bool atm_dataset_is_name(const char *name);
+
 /* Copies `column`, computes its row_bytes, and makes room for its hashes.  ATM_E_DATA: a name, shape or
  * size that no dataset has, or one of that name is there. */
 atm_status atm_dataset_add(atm_dataset_table *table, const atm_column *column, atm_dataset_entry **out);

@@ -29,15 +29,15 @@ static const double SLOPE = 0.1, PATCH_SLOPE = 0.2, EPS = 1e-5;
 
 static atm_tensor seen(atm_plan *p, atm_verdict *v, atm_tensor layer)
 {
-    if (v->n_features == ATM_VERDICT_FEATURES) atm_plan_fail(p, "more than %d layers", ATM_VERDICT_FEATURES);
-    else v->feature[v->n_features++] = layer;
+    if (v->n_features < ATM_VERDICT_FEATURES) v->feature[v->n_features++] = layer;
+    else atm_plan_fail(p, "more than %d layers", ATM_VERDICT_FEATURES);
     return layer;
 }
 
 static void judge(atm_plan *p, atm_verdict *v, atm_tensor score)
 {
-    if (v->n_scores == ATM_VERDICT_SCORES) atm_plan_fail(p, "more than %d discriminators", ATM_VERDICT_SCORES);
-    else v->score[v->n_scores++] = seen(p, v, score);
+    if (v->n_scores < ATM_VERDICT_SCORES) v->score[v->n_scores++] = seen(p, v, score);
+    else atm_plan_fail(p, "more than %d discriminators", ATM_VERDICT_SCORES);
 }
 
 /* ------------------------------------------------------------------ layers over sequences */
@@ -52,12 +52,14 @@ static int common_divisor(int a, int b) { return b ? common_divisor(b, a % b) : 
 static atm_tensor grouped_conv(atm_plan *p, atm_tensor x, int out, int groups, int kernel, atm_conv_options o)
 {
     const int in = atm_channels(x) / groups, each = out / groups;
-    const atm_tensor w = atm_param(p, "weight", ATM_DIMS(out, in, kernel)), b = atm_param(p, "bias", ATM_DIMS(out));
+    const atm_tensor w = atm_param(p, "weight", ATM_DIMS(out, in, kernel));
+    const atm_tensor b = atm_param(p, "bias", ATM_DIMS(out));
     if (groups == 1) return atm_conv2d(p, x, w, b, o);
     atm_tensor y = ATM_NONE;
     for (int g = 0; g < groups; g++) {
-        const atm_tensor part = atm_conv2d(p, atm_slice(p, x, -1, g * in, in), atm_slice(p, w, 0, g * each, each),
-                                           atm_slice(p, b, 0, g * each, each), o);
+        const atm_tensor part_w = atm_slice(p, w, 0, g * each, each);
+        const atm_tensor part_b = atm_slice(p, b, 0, g * each, each);
+        const atm_tensor part = atm_conv2d(p, atm_slice(p, x, -1, g * in, in), part_w, part_b, o);
         y = g ? atm_concat(p, y, part, -1) : part;
     }
     return y;
@@ -140,7 +142,8 @@ static atm_tensor halve(atm_plan *p, atm_tensor x)
 
 /* ------------------------------------------------------------------ of waveforms */
 
-static void judge_period(atm_plan *p, atm_waveform_discriminator_config c, int i, atm_tensor x, atm_verdict *v)
+static void judge_period(atm_plan *p, atm_waveform_discriminator_config c, int i, atm_tensor x,
+                         atm_verdict *v)
 {
     atm_scope(p, "mpd.discriminators.%d", i);
     judge_sequence(p, c, period_layers, COUNT(period_layers), fold(p, x, periods[i]), v);
@@ -150,16 +153,19 @@ static void judge_period(atm_plan *p, atm_waveform_discriminator_config c, int i
 static void judge_scale(atm_plan *p, atm_waveform_discriminator_config c, int i, atm_tensor x, atm_verdict *v)
 {
     atm_scope(p, "msd.discriminators.%d", i);
-    judge_sequence(p, c, scale_layers, COUNT(scale_layers), atm_reshape(p, x, ATM_DIMS(x.dim[0], x.dim[1], 1)), v);
+    x = atm_reshape(p, x, ATM_DIMS(x.dim[0], x.dim[1], 1));
+    judge_sequence(p, c, scale_layers, COUNT(scale_layers), x, v);
     atm_scope_end(p);
 }
 
-atm_verdict atm_waveform_discriminators(atm_plan *p, const atm_waveform_discriminator_config *config, atm_tensor x)
+atm_verdict atm_waveform_discriminators(atm_plan *p, const atm_waveform_discriminator_config *config,
+                                        atm_tensor x)
 {
+    const int longest = periods[COUNT(periods) - 1];
     atm_verdict v = { .n_scores = 0 };
     if (atm_plan_failed(p)) return v;
-    if (x.rank != 2 || x.dim[1] <= periods[COUNT(periods) - 1])
-        atm_plan_fail(p, "discriminators need waveforms [N, T] of more than %d samples", periods[COUNT(periods) - 1]);
+    if (x.rank != 2 || x.dim[1] <= longest)
+        atm_plan_fail(p, "discriminators need waveforms [N, T] of more than %d samples", longest);
     for (int i = 0; i < COUNT(periods) && !atm_plan_failed(p); i++) judge_period(p, *config, i, x, &v);
     for (int i = 0; i < SCALES && !atm_plan_failed(p); i++) {
         if (i > 0) x = halve(p, x);
@@ -185,8 +191,10 @@ atm_verdict atm_patch_discriminator(atm_plan *p, const atm_patch_discriminator_c
 {
     atm_verdict v = { .n_scores = 0 };
     atm_scope(p, "patch");
-    for (int i = 0; i <= c->layers; i++)
-        x = seen(p, &v, patch_layer(p, i, c->channels * smaller(1 << i, PATCH_WIDEST), i < c->layers ? 2 : 1, x));
+    for (int i = 0; i <= c->layers; i++) {
+        const int channels = c->channels * smaller(1 << i, PATCH_WIDEST);
+        x = seen(p, &v, patch_layer(p, i, channels, i < c->layers ? 2 : 1, x));
+    }
     judge(p, &v, atm_nn_conv2d(p, "conv_post", x, 1, PATCH_KERNEL, (atm_conv_options){ .pad = 1 }));
     atm_scope_end(p);
     return v;

@@ -43,7 +43,8 @@ static atm_status each_pair(atm_job *job, pair_work work, void *user)
         if (m->split == ATM_SPLITS || !has_artwork(job, m)) continue;
         const int64_t n = atm_window_count(&job->windows, length, m->start);
         for (int64_t k = 0; k < n; k++) {
-            atm_job_clip *clip = find_clip(job, m->track, atm_window_start(&job->windows, length, m->start, k));
+            const int64_t start = atm_window_start(&job->windows, length, m->start, k);
+            atm_job_clip *clip = find_clip(job, m->track, start);
             if (clip) TRY_RETURN(work(job, m, clip, user));
         }
     }
@@ -228,8 +229,10 @@ static atm_status put_clips(assembly *a, job_store store)
 static atm_status put_artworks(assembly *a, job_store store)
 {
     const atm_collection *c = &a->job->collection;
-    for (int i = 0; i < c->n_artworks; i++)
-        if (c->artwork[i].row >= 0) TRY_RETURN(put_row(a, store, job_artwork_key(a->job, i), c->artwork[i].row));
+    for (int i = 0; i < c->n_artworks; i++) {
+        const int row = c->artwork[i].row;
+        if (row >= 0) TRY_RETURN(put_row(a, store, job_artwork_key(a->job, i), row));
+    }
     return ATM_OK;
 }
 
@@ -358,7 +361,8 @@ atm_status job_assemble(atm_job *job)
     each_pair(job, count_pair, NULL);
     number_rows(job);
     if (job->summary.pairs[ATM_SPLIT_TRAIN] == 0)
-        return atm_fail(ATM_E_DATA, "%s: nothing is left to train on: %d of %d pairs listed could be used, none "
-                        "in the train split", job->options->output, (int)n_pairs(job), job->summary.listed_pairs);
+        return atm_fail(ATM_E_DATA, "%s: nothing is left to train on: of %d pairs listed, %zu clips could be "
+                        "made, and none is in the train split", job->options->output,
+                        job->summary.listed_pairs, n_pairs(job));
     return write_dataset(job);
 }

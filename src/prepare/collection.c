@@ -72,8 +72,8 @@ static void sort_matches(atm_collection *c)
 static void drop_repeated(atm_collection *c)
 {
     int kept = 0;
-    for (int i = 1; i < c->n_matches; i++)
-        if (says_the_same(c->by_track[i - 1], c->by_track[i])) c->by_track[i]->track = -1 - c->by_track[i]->track;
+    for (int i = c->n_matches - 1; i > 0; i--)          /* backwards: what is compared is not marked yet */
+        if (says_the_same(c->by_track[i - 1], c->by_track[i])) c->by_track[i]->track = -1;
     for (int i = 0; i < c->n_matches; i++)
         if (c->match[i].track >= 0) c->match[kept++] = c->match[i];
     c->repeated = c->n_matches - kept;
@@ -106,7 +106,8 @@ static atm_status add_match(atm_collection *c, const source_list *artworks, cons
 {
     atm_match m = { .artwork = -1, .split = row->split, .line = row->line,
                     .start = llround(row->start * ATM_STFT_RATE) };
-    if (row->artwork) TRY_RETURN(take_source(c, artworks, row->artwork, row->caption_artwork, row, &m.artwork));
+    if (row->artwork)
+        TRY_RETURN(take_source(c, artworks, row->artwork, row->caption_artwork, row, &m.artwork));
     TRY_RETURN(take_source(c, tracks, row->track, row->caption_music, row, &m.track));
     c->match[c->n_matches++] = m;
     return ATM_OK;

@@ -122,7 +122,8 @@ static atm_status read_journal(atm_parts *p, void *row)
     entry e;
     for (; read_at(p->journal, &e, sizeof e, p->next * (int64_t)sizeof e); p->next++) {
         const place where = { e, p->next + 1 };
-        if (e.entry_hash == entry_hash(p, &e) && read_row(p, &where, row)) TRY_RETURN(remember(p, &e, p->next));
+        if (e.entry_hash == entry_hash(p, &e) && read_row(p, &where, row))
+            TRY_RETURN(remember(p, &e, p->next));
     }
     return ATM_OK;
 }

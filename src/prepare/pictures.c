@@ -41,5 +41,6 @@ static atm_status make_picture(atm_job *job, int i)
 
 atm_status job_pictures(atm_job *job)
 {
-    return job_each_source(job, "artworks", job->collection.artwork, job->collection.n_artworks, make_picture);
+    const atm_collection *c = &job->collection;
+    return job_each_source(job, "artworks", c->artwork, c->n_artworks, make_picture);
 }

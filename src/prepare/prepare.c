@@ -15,7 +15,8 @@ static atm_status look_at(atm_job *job, const char *kind, const atm_source *sour
 {
     for (int i = 0; i < n; i++)
         if (source[i].splits && access(source[i].file, R_OK) != 0)
-            TRY_RETURN(atm_skips_add(&job->skips, kind, source[i].name, source[i].line, "%s", strerror(errno)));
+            TRY_RETURN(atm_skips_add(&job->skips, kind, source[i].name, source[i].line, "%s",
+                                     strerror(errno)));
     return ATM_OK;
 }
 
@@ -34,8 +35,8 @@ static atm_status dry_run(atm_job *job)
 static atm_status refuse_skips(const atm_job *job)
 {
     if (!job->options->strict || job->skips.n == 0) return ATM_OK;
-    return atm_fail(ATM_E_DATA, "%s: %d things could not be used, and --strict wants all", job->options->output,
-                    job->skips.n);
+    return atm_fail(ATM_E_DATA, "%s: %d things could not be used, and --strict wants all",
+                    job->options->output, job->skips.n);
 }
 
 static atm_status make_rows(atm_job *job)
@@ -56,8 +57,9 @@ static atm_status list_crossing(atm_job *job)
         const atm_match *m = &c->match[i];
         if (m->split != ATM_SPLITS) continue;
         const atm_source *artwork = &c->artwork[m->artwork], *track = &c->track[m->track];
-        TRY_RETURN(atm_skips_add(&job->skips, "pair", artwork->name, m->line, "its artwork is in the %s split, "
-                                 "its track %s in %s", atm_split_names[artwork->split], track->name,
+        TRY_RETURN(atm_skips_add(&job->skips, "pair", artwork->name, m->line,
+                                 "its artwork is in the %s split, its track %s in %s",
+                                 atm_split_names[artwork->split], track->name,
                                  atm_split_names[track->split]));
     }
     return ATM_OK;

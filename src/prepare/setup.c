@@ -27,7 +27,8 @@ static atm_status parse_column(const char *name, unsigned *out)
     }
     const char *near = atm_nearest(name, atm_prepare_column_names, ATM_PREPARE_COLUMNS, sizeof(char *));
     if (near) return atm_fail(ATM_E_USAGE, "unknown column '%s': did you mean %s?", name, near);
-    return atm_fail(ATM_E_USAGE, "unknown column '%s': known are embedding, pixels, latents, mel, audio", name);
+    return atm_fail(ATM_E_USAGE, "unknown column '%s': known are embedding, pixels, latents, mel, audio",
+                    name);
 }
 
 atm_status atm_prepare_columns_parse(const char *text, unsigned *out)
@@ -113,10 +114,12 @@ static atm_status draw_splits(atm_job *job)
 static atm_status open_model(atm_job *job)
 {
     const char *folder = job->options->model;
-    if (!folder || !job_wants(job, ATM_PREPARE_EMBEDDING | ATM_PREPARE_PIXELS | ATM_PREPARE_LATENTS)) return ATM_OK;
+    if (!folder || !job_wants(job, ATM_PREPARE_EMBEDDING | ATM_PREPARE_PIXELS | ATM_PREPARE_LATENTS))
+        return ATM_OK;
     TRY_RETURN(atm_model_dir_open(folder, &job->model));
     job->has_model = true;
-    if (job_wants(job, ATM_PREPARE_LATENTS)) TRY_RETURN(atm_model_fingerprint(&job->model, "vae-encoder", job->vae));
+    if (job_wants(job, ATM_PREPARE_LATENTS))
+        TRY_RETURN(atm_model_fingerprint(&job->model, "vae-encoder", job->vae));
     if (job_wants(job, ATM_PREPARE_EMBEDDING))
         TRY_RETURN(atm_model_fingerprint(&job->model, "image-encoder", job->image_encoder));
     const int bands = job->model.config.vocoder.model_in_dim;

@@ -24,7 +24,7 @@ void atm_skips_free(atm_skips *s)
     pthread_mutex_destroy(&s->lock);
 }
 
-static atm_status no_memory(void) { return atm_fail(ATM_E_MEMORY, "no memory for the list of what is skipped"); }
+static atm_status no_memory(void) { return atm_fail(ATM_E_MEMORY, "no memory for the list of skips"); }
 
 static atm_status append(atm_skips *s, const atm_skip *item)
 {
@@ -41,7 +41,8 @@ static atm_status append(atm_skips *s, const atm_skip *item)
 
 static atm_status add(atm_skips *s, const char *kind, const char *name, int line, const char *reason)
 {
-    const atm_skip item = { kind, atm_arena_strdup(&s->arena, name), atm_arena_strdup(&s->arena, reason), line };
+    const atm_skip item = { kind, atm_arena_strdup(&s->arena, name), atm_arena_strdup(&s->arena, reason),
+                            line };
     if (!item.name || !item.reason) return no_memory();
     return append(s, &item);
 }

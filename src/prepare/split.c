@@ -39,7 +39,8 @@ static void fill_empty(atm_collection *c, int split, double share)
     if (share <= 0 || count(c, split) || count(c, ATM_SPLIT_TRAIN) < 2) return;
     for (int t = 0; t < c->n_tracks; t++) {
         atm_source *track = &c->track[t];
-        if (track->split == ATM_SPLIT_TRAIN && (!least || drawn(track->name) < drawn(least->name))) least = track;
+        if (track->split == ATM_SPLIT_TRAIN && (!least || drawn(track->name) < drawn(least->name)))
+            least = track;
     }
     least->split = split;
 }

@@ -28,7 +28,8 @@ static size_t embedding_bytes(const atm_job *job) { return (size_t)job->embeddin
 
 static void sound_settings(const atm_job *job, char *out)
 {
-    snprintf(out, SETTINGS, "%s framing %d samples %d", ATM_VERSION, (int)job->options->framing, job->samples);
+    const int framing = (int)job->options->framing;
+    snprintf(out, SETTINGS, "%s framing %d samples %d", ATM_VERSION, framing, job->samples);
 }
 
 static void latent_settings(const atm_job *job, char *out)

@@ -24,6 +24,8 @@ typedef struct {
     uint64_t optimizer_steps[ATM_STAGE_GROUPS];     /* t of AdamW: skipped updates do not count */
     uint64_t bad_steps, bad_in_a_row;
     int64_t metrics_bytes;              /* of metrics.jsonl when saved: a resume cuts it there */
+    double sum[ATM_STAGE_METRICS + 1];  /* of metrics, then of the norm: what the next line of the log averages */
+    uint64_t summed;                    /* updates in those sums                             */
     double seconds;                     /* of training, all sessions                         */
     char dataset[33];                   /* fingerprint                                       */
 } atm_train_state;

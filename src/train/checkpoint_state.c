@@ -1,19 +1,32 @@
 /* checkpoint_state.c - state.json. */
+#include <float.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "io/json.h"
 #include "train/checkpoint_private.h"
+#include "train/update.h"
 
 /* The counters: where they are, and what they may be. */
 #define AT(member) offsetof(atm_train_state, member)
 static const struct { const char *key; size_t offset; } counter[] = {
     { "step", AT(step) }, { "bad_steps", AT(bad_steps) }, { "bad_in_a_row", AT(bad_in_a_row) },
-    { "metrics_bytes", AT(metrics_bytes) },
+    { "metrics_bytes", AT(metrics_bytes) }, { "summed", AT(summed) },
 };
 #undef AT
 enum { N_COUNTERS = sizeof counter / sizeof *counter };
 static const double MOST_SECONDS = 1e12;
+
+/* state.sum is kept under the names of metrics.jsonl: those of the stage, and one more at the end. */
+static const char *sum_name(const atm_stage *stage, int i)
+{
+    return i < atm_stage_n_metrics(stage) ? stage->metric[i] : "grad_norm";
+}
+
+static int sum_place(const atm_stage *stage, int i)
+{
+    return i < atm_stage_n_metrics(stage) ? i : ATM_STAGE_METRICS;
+}
 
 /* ------------------------------------------------------------------ writing */
 
@@ -25,6 +38,17 @@ static json_t *optimizer_steps(const atm_stage *stage, const atm_train_state *st
     return list;
 }
 
+static json_t *sums_json(const atm_stage *stage, const atm_train_state *state)
+{
+    json_t *sums = json_object();
+    int failed = 0;
+    for (int i = 0; i <= atm_stage_n_metrics(stage); i++)
+        failed |= json_object_set_new(sums, sum_name(stage, i), json_real(state->sum[sum_place(stage, i)]));
+    if (!failed) return sums;
+    json_decref(sums);
+    return NULL;
+}
+
 static json_t *counter_json(const atm_train_state *state, int i)
 {
     uint64_t value;                     /* metrics_bytes is an int64_t, and not negative */
@@ -32,12 +56,13 @@ static json_t *counter_json(const atm_train_state *state, int i)
     return json_integer((json_int_t)value);
 }
 
-/* NULL: no memory. */
+/* NULL: no memory, or a sum is not finite. */
 static json_t *state_json(const atm_stage *stage, const atm_train_state *state)
 {
     json_t *root = json_pack("{s:i, s:s, s:f, s:s}", "version", (int)ATM_CHECKPOINT_VERSION, "stage",
                              stage->info->name, "seconds", state->seconds, "dataset", state->dataset);
     int failed = json_object_set_new(root, "optimizer_steps", optimizer_steps(stage, state));
+    failed |= json_object_set_new(root, "sums", sums_json(stage, state));
     for (int i = 0; i < N_COUNTERS; i++) failed |= json_object_set_new(root, counter[i].key, counter_json(state, i));
     if (!failed) return root;
     json_decref(root);
@@ -49,7 +74,7 @@ atm_status atm_checkpoint_write_state(const char *folder, const atm_stage *stage
     char path[ATM_PATH_BYTES];
     TRY_RETURN(atm_model_path(path, folder, ATM_CHECKPOINT_STATE, NULL));
     json_t *root = state_json(stage, state);
-    if (!root) return atm_fail(ATM_E_MEMORY, "%s: no memory", path);
+    if (!root) return atm_fail(ATM_E_MEMORY, "%s: no memory, or a sum of metrics that is not finite", path);
     const atm_status status = atm_json_write(path, root);
     json_decref(root);
     return status;
@@ -83,6 +108,16 @@ static atm_status read_optimizer_steps(const atm_json *json, const atm_stage *st
                         stage->info->name, stage->n_groups);
     for (int g = 0; g < stage->n_groups; g++)
         TRY_RETURN(read_count(json, "optimizer_steps", json_array_get(list, (size_t)g), &out->optimizer_steps[g]));
+    return ATM_OK;
+}
+
+static atm_status read_sums(const atm_json *json, const atm_stage *stage, atm_train_state *out)
+{
+    char key[100];
+    for (int i = 0; i <= atm_stage_n_metrics(stage); i++) {
+        snprintf(key, sizeof key, "sums.%s", sum_name(stage, i));
+        TRY_RETURN(atm_json_double(json, key, ATM_REQUIRED, -DBL_MAX, DBL_MAX, &out->sum[sum_place(stage, i)]));
+    }
     return ATM_OK;
 }
 
@@ -120,6 +155,7 @@ static atm_status read_all(const atm_json *json, const atm_stage *stage, atm_tra
     TRY_RETURN(check_stage(json, stage));
     TRY_RETURN(read_counters(json, out));
     TRY_RETURN(read_optimizer_steps(json, stage, out));
+    TRY_RETURN(read_sums(json, stage, out));
     TRY_RETURN(read_dataset(json, out));
     return atm_json_double(json, "seconds", ATM_REQUIRED, 0, MOST_SECONDS, &out->seconds);
 }

@@ -5,8 +5,8 @@
 #include "base/threads.h"
 #include "train/group.h"
 
-/* Fills p of an allocated group by the table of model/random_weights.c for `part`: a function of seed, part and
- * names alone.  ema is filled alike when there is one. */
+/* Fills p (and ema, when there is one) of an allocated group by the table of model/random_weights.c
+ * for `part`: a function of seed, part and names alone. */
 atm_status atm_group_randomize(atm_group *group, uint64_t seed, const char *part, atm_pool *pool);
 
 #endif

@@ -1,6 +1,7 @@
 /* spectral_loss.c - spectra and their distances as plan ops.
  *
- *     S[k, f] = sqrt(re^2 + im^2 + eps),   re + i im = sum_n h[n] x[k hop + offset + n] e^(-2 pi i f n / size)
+ *     S[k, f] = sqrt(re^2 + im^2 + eps),
+ *               re + i im = sum_n h[n] x[k hop + offset + n] e^(-2 pi i f n / size)
  *     convergence = mean over resolutions of  ||S(target) - S(x)||_F / ||S(target)||_F
  *     magnitude   = mean over resolutions of  mean |ln S(target) - ln S(x)|
  *     log-mel     = ln max(1e-5, W S),  loss = mean |log-mel - mel|
@@ -34,24 +35,30 @@ static int ceil_div(int a, int b) { return (a + b - 1) / b; }
 static int bins(atm_stft_frame_shape s) { return s.size / 2 + 1; }
 static int taps(atm_stft_frame_shape s) { return ceil_div(s.offset + s.window, s.hop); }
 
-/* basis[row, i, k]: sample k hop + i of a frame's hops, cosines above sines. */
-static void fill_basis(atm_stft_frame_shape s, double *basis)
+/* Column `at` of the basis: what sample `at` of a frame's hops adds to each sum, cosines first.  Angles
+ * are counted in parts of a turn, as whole numbers: the cosine of a large angle is not exact. */
+static void fill_column(atm_stft_frame_shape s, const double *cosine, int at, double *basis)
 {
-    const int n_taps = taps(s);
+    const int n_taps = taps(s), n = at - s.offset, quarter = s.size / 4;
+    const double window = n >= 0 && n < s.window ? 0.5 - 0.5 * cos(2 * M_PI * n / s.window) : 0;
     for (int row = 0; row < 2 * bins(s); row++) {
-        const int f = row % bins(s);
-        const double phase = row < bins(s) ? 0 : 0.5 * M_PI;
-        for (int at = 0; at < n_taps * s.hop; at++) {
-            const int n = at - s.offset;
-            const bool inside = n >= 0 && n < s.window;
-            const int turn = (int)((long long)f * n % s.size);      /* exact: the cosine of a large angle is not */
-            const double window = inside ? 0.5 - 0.5 * cos(2 * M_PI * n / s.window) : 0;
-            basis[(row * s.hop + at % s.hop) * n_taps + at / s.hop] = window * cos(2 * M_PI * turn / s.size - phase);
-        }
+        const int64_t turn = row < bins(s) ? (int64_t)row * n : (int64_t)(row - bins(s)) * n - quarter;
+        const int64_t part = (turn % s.size + s.size) % s.size;
+        basis[(row * s.hop + at % s.hop) * n_taps + at / s.hop] = window * cosine[part];
     }
 }
 
-static void fill_mel(double *w)
+static bool fill_basis(atm_stft_frame_shape s, double *basis)
+{
+    double *cosine = malloc((size_t)s.size * sizeof *cosine);
+    if (!cosine) return false;
+    for (int i = 0; i < s.size; i++) cosine[i] = cos(2 * M_PI * i / s.size);
+    for (int at = 0; at < taps(s) * s.hop; at++) fill_column(s, cosine, at, basis);
+    free(cosine);
+    return true;
+}
+
+static bool fill_mel(double *w)
 {
     atm_mel_bank bank;
     atm_mel_bank_init(&bank);
@@ -59,27 +66,29 @@ static void fill_mel(double *w)
     for (int band = 0; band < ATM_MEL_BANDS; band++)
         for (int i = 0; i < bank.count[band]; i++)
             w[band * ATM_STFT_BINS + bank.first[band] + i] = (double)bank.weight[band][i];
+    return true;
 }
 
 static const char BASIS_NAME[] = "stft_%d_%d_%d_%d", MEL_NAME[] = "mel_filterbank";
 
-static void fill_weight(const char *name, double *out)
+/* False: out of memory. */
+static bool fill_weight(const char *name, double *out)
 {
     atm_stft_frame_shape s;
-    if (sscanf(name, BASIS_NAME, &s.size, &s.hop, &s.window, &s.offset) == 4) fill_basis(s, out);
-    else fill_mel(out);
+    if (strcmp(name, MEL_NAME) == 0) return fill_mel(out);
+    return sscanf(name, BASIS_NAME, &s.size, &s.hop, &s.window, &s.offset) == 4 && fill_basis(s, out);
 }
 
-static bool is_ours(const char *name) { return strncmp(name, BASIS_NAME, 5) == 0 || strcmp(name, MEL_NAME) == 0; }
+static bool is_ours(const char *name)
+{
+    return strncmp(name, BASIS_NAME, strlen("stft_")) == 0 || strcmp(name, MEL_NAME) == 0;
+}
 
 static void *make_weight(const char *name, size_t n, atm_dtype dtype)
 {
     double *exact = malloc(n * sizeof *exact);
-    void *data = exact ? atm_device_alloc(n * atm_dtype_size(dtype)) : NULL;
-    if (data) {
-        fill_weight(name, exact);
-        atm_convert(data, dtype, exact, ATM_F64, n);
-    }
+    void *data = exact && fill_weight(name, exact) ? atm_device_alloc(n * atm_dtype_size(dtype)) : NULL;
+    if (data) atm_convert(data, dtype, exact, ATM_F64, n);
     free(exact);
     return data;
 }
@@ -87,7 +96,8 @@ static void *make_weight(const char *name, size_t n, atm_dtype dtype)
 static const void *remember(atm_spectral_source *self, const char *name, size_t n, atm_dtype dtype)
 {
     for (int i = 0; i < self->n_weights; i++)
-        if (self->weight[i].dtype == dtype && strcmp(self->weight[i].name, name) == 0) return self->weight[i].data;
+        if (self->weight[i].dtype == dtype && strcmp(self->weight[i].name, name) == 0)
+            return self->weight[i].data;
     if (self->n_weights == ATM_SPECTRAL_WEIGHTS) return NULL;
     char *copy = strdup(name);
     void *data = copy ? make_weight(name, n, dtype) : NULL;
@@ -101,7 +111,8 @@ static const void *remember(atm_spectral_source *self, const char *name, size_t 
     return data;
 }
 
-static atm_param_data find(atm_param_source *source, const char *name, int rank, const int *dim, atm_dtype dtype)
+static atm_param_data find(atm_param_source *source, const char *name, int rank, const int *dim,
+                           atm_dtype dtype)
 {
     atm_spectral_source *self = (atm_spectral_source *)source;
     const char *dot = strrchr(name, '.'), *leaf = dot ? dot + 1 : name;
@@ -139,8 +150,11 @@ atm_tensor atm_stft_magnitude(atm_plan *p, atm_tensor x, atm_stft_frame_shape s,
     if (hops * s.hop < x.dim[1]) x = atm_slice(p, x, 1, 0, hops * s.hop);
     x = atm_reshape(p, x, ATM_DIMS(x.dim[0], hops, s.hop));
     snprintf(name, sizeof name, BASIS_NAME, s.size, s.hop, s.window, s.offset);
+    atm_scope(p, "spectra");
     const atm_tensor basis = atm_param(p, name, ATM_DIMS(2 * bins(s), s.hop, taps(s)));
-    return atm_magnitude(p, atm_conv2d(p, x, basis, ATM_NONE, (atm_conv_options){ .is_1d = true }), eps);
+    x = atm_conv2d(p, x, basis, ATM_NONE, (atm_conv_options){ .is_1d = true });
+    atm_scope_end(p);
+    return atm_magnitude(p, x, eps);
 }
 
 /* Frame k of the whole sound begins at 160 k - pad. */
@@ -180,7 +194,8 @@ enum { RESOLUTIONS = sizeof resolution / sizeof *resolution };
 
 static atm_stft_losses compare(atm_plan *p, atm_tensor x, atm_tensor target, atm_stft_frame_shape s)
 {
-    const atm_tensor got = atm_stft_magnitude(p, x, s, STFT_EPS), wanted = atm_stft_magnitude(p, target, s, STFT_EPS);
+    const atm_tensor got = atm_stft_magnitude(p, x, s, STFT_EPS);
+    const atm_tensor wanted = atm_stft_magnitude(p, target, s, STFT_EPS);
     return (atm_stft_losses){
         .convergence = atm_spectral_convergence(p, got, wanted),
         .magnitude = atm_l1(p, atm_activate(p, got, ATM_ACT_LOG, STFT_FLOOR),

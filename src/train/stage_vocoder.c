@@ -7,19 +7,21 @@
  *
  * Until then the discriminators' group is idle.  They begin at random, and live in checkpoints only.
  *
- * Alignment.  Frame t is centred on sample 160 t + 80.  The generator makes a surplus: where a kernel - rate is
- * odd, the upsampler gives one position more than rate * length (32 samples of AudioLDM2's).  By symmetry that
- * would be 16 samples on either side; but generation, here and in diffusers, keeps the first 160 a frame, and so
- * does training: the network learns to be on time where it is used (its kernels of 16 at a rate of 5 have
- * that half position to spare), and its phases fit the frames.
+ * Alignment.  Frame t is centred on sample 160 t + 80.  The generator makes a surplus: where a
+ * kernel - rate is odd, the upsampler gives one position more than rate * length (32 samples of
+ * AudioLDM2's).  By symmetry that would be 16 samples on either side; but generation, here and in
+ * diffusers, keeps the first 160 a frame, and so does training: the network learns to be on time
+ * where it is used (its kernels of 16 at a rate of 5 have that half position to spare), and its
+ * phases fit the frames.
  *
- * The generated sound that D sees is an input of D's plan, not a part of it: there the generator is data.  In
- * the generator's plan D is a network like others whose gradients nobody reads, so that the steps for them are
- * pruned; it must not be declared frozen, for kernels pack frozen weights once and D changes after each update.
+ * The generated sound that D sees is an input of D's plan, not a part of it: there the generator
+ * is data.  In the generator's plan D is a network like others whose gradients nobody reads, so
+ * that the steps for them are pruned; it must not be declared frozen, for kernels pack frozen
+ * weights once and D changes after each update.
  *
- * Differences from HiFi-GAN: both networks are updated from gradients at the same weights, not in turn; the
- * STFT loss is Parallel WaveGAN's, and comes first alone: discriminators cost more than they teach while the
- * generator makes noise.
+ * Differences from HiFi-GAN: both networks are updated from gradients at the same weights, not in
+ * turn; the STFT loss is Parallel WaveGAN's, and comes first alone: discriminators cost more than
+ * they teach while the generator makes noise.
  *
  * Sources: J. Kong et al., HiFi-GAN, arXiv 2010.05646, section 2.4; spectral_loss.c; discriminators.c. */
 #include "train/stages.h"
@@ -33,7 +35,8 @@
 
 enum { MEL, AUDIO };                        /* columns */
 enum { LOSS, CONVERGENCE, MAGNITUDE, LOG_MEL, ADVERSARIAL, FEATURES, DISCRIMINATOR, METRICS };
-enum { DEFAULT_CROP = 32, MOST_GROUPS = 16 };
+enum { DEFAULT_CROP = 32 };
+enum { PAPER_CHANNELS = 32, PAPER_GROUPS = 16 };
 
 static const char *const metric_names[METRICS] = {
     "loss", "stft_convergence", "stft_magnitude", "mel", "adversarial", "features", "discriminator"
@@ -41,19 +44,22 @@ static const char *const metric_names[METRICS] = {
 
 typedef struct {
     atm_plan *plan;
-    atm_tensor mel, audio, generated;       /* generated: an output of the generator's plan, an input of D's */
-    atm_tensor metric[METRICS];             /* absent: not of this plan                                      */
+    atm_tensor mel, audio;
+    atm_tensor generated;               /* an output of the generator's plan, an input of D's      */
+    atm_tensor metric[METRICS];         /* absent: not of this plan                                */
 } network;
 
 typedef struct {
     atm_group_source weights;
-    atm_spectral_source spectra;            /* over weights                                                  */
+    atm_spectral_source spectra;        /* over weights                                            */
     atm_framing framing;
-    int frames;                             /* of a crop                                                     */
-    int generator, discriminators;          /* numbers of the groups; discriminators -1: none                */
-    network alone, opposed, judging, valid; /* generator without and with D, D, generator forward alone      */
-    bool adversarial;                       /* of the micro-batch at hand                                    */
-    float *mel, *audio, *generated;         /* a micro-batch, as floats                                      */
+    int frames;                         /* of a crop                                               */
+    int generator, discriminators;      /* numbers of the groups; discriminators -1: none          */
+    network alone, opposed;             /* the generator without and with D                        */
+    network judging;                    /* D                                                       */
+    network valid;                      /* the generator, forward alone                            */
+    bool adversarial;                   /* of the micro-batch at hand                              */
+    float *mel, *audio, *generated;     /* a micro-batch, as floats                                */
 } vocoder;
 
 /* ------------------------------------------------------------------ networks */
@@ -81,11 +87,13 @@ static atm_tensor generate(const atm_stage *s, const network *net)
     return atm_slice(net->plan, all, 1, 0, samples(s->self));
 }
 
+/* Below the paper's width full convolutions take less time than its groups of a few channels. */
 static atm_verdict judge(const atm_stage *s, atm_plan *p, atm_tensor sound)
 {
+    const int channels = s->config->vocoder.discriminator_channels;
     atm_scope(p, "discriminator");
     const atm_verdict v = atm_waveform_discriminators(p, &(atm_waveform_discriminator_config){
-        .channels = s->config->vocoder.discriminator_channels, .groups = MOST_GROUPS }, sound);
+        .channels = channels, .groups = channels < PAPER_CHANNELS ? 1 : PAPER_GROUPS }, sound);
     atm_scope_end(p);
     return v;
 }
@@ -101,18 +109,20 @@ static void append_spectral(const atm_stage *s, network *net)
     net->metric[CONVERGENCE] = l.convergence;
     net->metric[MAGNITUDE] = l.magnitude;
     net->metric[LOG_MEL] = atm_log_mel_loss(net->plan, net->generated, net->mel, v->framing);
-    net->metric[LOSS] = atm_add_scaled(net->plan, atm_add_scaled(net->plan, l.convergence, stft, l.magnitude, stft), 1,
-                                       net->metric[LOG_MEL], mel);
+    const atm_tensor spectra = atm_add_scaled(net->plan, l.convergence, stft, l.magnitude, stft);
+    net->metric[LOSS] = atm_add_scaled(net->plan, spectra, 1, net->metric[LOG_MEL], mel);
 }
 
 static void append_adversarial(const atm_stage *s, network *net)
 {
-    const double adversarial = s->config->vocoder.adversarial_weight, features = s->config->vocoder.feature_weight;
+    const double adversarial = s->config->vocoder.adversarial_weight;
+    const double features = s->config->vocoder.feature_weight;
     const atm_verdict real = judge(s, net->plan, net->audio), fake = judge(s, net->plan, net->generated);
-    net->metric[ADVERSARIAL] = atm_adversarial_generator_loss(net->plan, &fake);
-    net->metric[FEATURES] = atm_feature_matching_loss(net->plan, &real, &fake);
-    net->metric[LOSS] = atm_add_scaled(net->plan, net->metric[LOSS], 1, net->metric[ADVERSARIAL], adversarial);
-    net->metric[LOSS] = atm_add_scaled(net->plan, net->metric[LOSS], 1, net->metric[FEATURES], features);
+    atm_tensor *metric = net->metric;
+    metric[ADVERSARIAL] = atm_adversarial_generator_loss(net->plan, &fake);
+    metric[FEATURES] = atm_feature_matching_loss(net->plan, &real, &fake);
+    metric[LOSS] = atm_add_scaled(net->plan, metric[LOSS], 1, metric[ADVERSARIAL], adversarial);
+    metric[LOSS] = atm_add_scaled(net->plan, metric[LOSS], 1, metric[FEATURES], features);
 }
 
 static void append_opposed(const atm_stage *s, network *net)
@@ -179,8 +189,8 @@ static atm_status list_group(atm_stage *s, append_function append, const char *c
     const atm_status status = atm_group_add(&s->group[group], outline.plan, globs);
     atm_plan_destroy(outline.plan);
     if (status != ATM_OK || s->group[group].n_params) return status;
-    return atm_fail(ATM_E_CONFIG, "train.trainable=\"%s\" matches no tensor of the vocoder: try \"vocoder.*\"",
-                    s->config->train.trainable);
+    return atm_fail(ATM_E_CONFIG, "train.trainable=\"%s\" matches no tensor of the vocoder: try "
+                    "\"vocoder.*\"", s->config->train.trainable);
 }
 
 static atm_status open_generator(atm_stage *s, int group)
@@ -200,7 +210,8 @@ static atm_status open_discriminators(atm_stage *s, int group)
     static const char *const all[] = { "discriminator.*", NULL };
     TRY_RETURN(list_group(s, append_judging, all, group));
     TRY_RETURN(atm_group_allocate(&s->group[group], false));
-    return atm_group_randomize(&s->group[group], (uint64_t)s->config->seed, "discriminator", s->device->pool);
+    return atm_group_randomize(&s->group[group], (uint64_t)s->config->seed, "discriminator",
+                               s->device->pool);
 }
 
 static atm_status open_groups(atm_stage *s)
@@ -219,7 +230,8 @@ static atm_status open_groups(atm_stage *s)
 
 static atm_status check_columns(const atm_stage *s)
 {
-    const atm_column *mel = atm_dataset_find(s->dataset, "clips/mel"), *audio = atm_dataset_find(s->dataset, "clips/audio");
+    const atm_column *mel = atm_dataset_find(s->dataset, "clips/mel");
+    const atm_column *audio = atm_dataset_find(s->dataset, "clips/audio");
     const char *path = atm_dataset_path(s->dataset);
     if (!mel || !audio)
         return atm_fail(ATM_E_DATA, "%s has no %s: run `arttomus prepare` with the columns mel,audio", path,
@@ -227,8 +239,8 @@ static atm_status check_columns(const atm_stage *s)
     if (mel->rank != 2 || mel->dim[1] != ATM_MEL_BANDS || !atm_dtype_is_float(mel->dtype))
         return atm_fail(ATM_E_DATA, "%s: clips/mel is not of [frames, %d] numbers", path, ATM_MEL_BANDS);
     if (audio->rank != 1 || audio->dim[0] / ATM_STFT_HOP < mel->dim[0] || !atm_dtype_is_float(audio->dtype))
-        return atm_fail(ATM_E_DATA, "%s: clips/audio has %d samples, the %d frames of clips/mel need %d", path,
-                        audio->dim[0], mel->dim[0], mel->dim[0] * ATM_STFT_HOP);
+        return atm_fail(ATM_E_DATA, "%s: clips/audio has %d samples, the %d frames of clips/mel need %d",
+                        path, audio->dim[0], mel->dim[0], mel->dim[0] * ATM_STFT_HOP);
     return ATM_OK;
 }
 
@@ -236,13 +248,13 @@ static atm_status check_model(const atm_stage *s)
 {
     const atm_hifigan_config *c = &s->model->config.vocoder;
     const vocoder *v = s->self;
-    const int length = atm_hifigan_length(c, v->frames);
+    const int length = atm_hifigan_length(c, v->frames), hop = atm_hifigan_length(c, v->frames + 1) - length;
     if (c->model_in_dim != ATM_MEL_BANDS || c->sampling_rate != ATM_STFT_RATE)
         return atm_fail(ATM_E_CONFIG, "the vocoder takes %d bands at %d Hz; the datasets have %d at %d",
                         c->model_in_dim, c->sampling_rate, ATM_MEL_BANDS, ATM_STFT_RATE);
-    if (length < samples(v) || length >= samples(v) + v->frames)
-        return atm_fail(ATM_E_CONFIG, "the vocoder makes %d samples of %d frames; the datasets have %d a frame",
-                        length, v->frames, ATM_STFT_HOP);
+    if (hop != ATM_STFT_HOP || length < samples(v))
+        return atm_fail(ATM_E_CONFIG, "the vocoder makes %d samples of %d frames, %d of each more; the "
+                        "datasets have %d a frame", length, v->frames, hop, ATM_STFT_HOP);
     return ATM_OK;
 }
 

@@ -17,6 +17,8 @@
 #include "train/update.h"
 #include "train/validate.h"
 
+enum { NORM = ATM_STAGE_METRICS };          /* its place in state.sum */
+
 typedef struct {
     const atm_train_config *config;
     const atm_train_options *options;
@@ -29,10 +31,8 @@ typedef struct {
     atm_train_state state;
     char *yaml;
     double begun, seconds_before;           /* clock when this session began; training before it */
-    double sum[ATM_STAGE_METRICS];          /* since the last line of the log */
-    double sum_norm, validation[ATM_STAGE_METRICS];
-    int summed;
-    uint64_t logged_step, validated_step, saved_step;
+    double validation[ATM_STAGE_METRICS];
+    uint64_t logged_step, saved_step;
     double logged_at, waited_at;
     atm_train_progress progress;
 } run;
@@ -73,13 +73,13 @@ static atm_status open_stage(run *r)
 static atm_status resume(run *r)
 {
     const char *from = r->config->train.resume_from_checkpoint;
-    memcpy(r->state.dataset, atm_dataset_fingerprint(r->dataset), sizeof r->state.dataset);
-    if (!from[0]) return ATM_OK;
-    TRY_RETURN(atm_checkpoint_resume(r->config->output, from, &r->stage, &r->state));
+    const char *fingerprint = atm_dataset_fingerprint(r->dataset);
+    if (from[0]) TRY_RETURN(atm_checkpoint_resume(r->config->output, from, &r->stage, &r->state));
     if (r->state.step) atm_log(ATM_LOG_INFO, "resumed at update %llu", (unsigned long long)r->state.step);
-    if (r->state.step && strcmp(r->state.dataset, atm_dataset_fingerprint(r->dataset)) != 0)
+    if (r->state.step && strcmp(r->state.dataset, fingerprint) != 0)
         return atm_fail(ATM_E_DATA, "%s has changed since the checkpoint was made (fingerprint %s, then %s): train in "
-                        "a new output folder", r->config->data, atm_dataset_fingerprint(r->dataset), r->state.dataset);
+                        "a new output folder", r->config->data, fingerprint, r->state.dataset);
+    memcpy(r->state.dataset, fingerprint, sizeof r->state.dataset);
     return ATM_OK;
 }
 
@@ -125,7 +125,7 @@ static atm_status begin(run *r)
     describe(r);
     r->begun = r->logged_at = clock_seconds();
     r->seconds_before = r->state.seconds;
-    r->logged_step = r->saved_step = r->validated_step = r->state.step;
+    r->logged_step = r->saved_step = r->state.step;
     return ATM_OK;
 }
 
@@ -145,10 +145,11 @@ static void end(run *r)
 
 static void add_to_means(run *r, const atm_update *u)
 {
+    atm_train_state *s = &r->state;
     if (u->bad) return;
-    for (int i = 0; i < atm_stage_n_metrics(&r->stage); i++) r->sum[i] += u->metric[i];
-    r->sum_norm += u->grad_norm;
-    r->summed++;
+    for (int i = 0; i < atm_stage_n_metrics(&r->stage); i++) s->sum[i] += u->metric[i];
+    s->sum[NORM] += u->grad_norm;
+    s->summed++;
 }
 
 static void refresh_progress(run *r, double now)
@@ -156,7 +157,7 @@ static void refresh_progress(run *r, double now)
     const double steps = (double)(r->state.step - r->logged_step), time = now - r->logged_at;
     const double waited = atm_loader_waited(r->loader);
     atm_train_progress *p = &r->progress;
-    if (r->summed) p->loss = r->sum[0] / r->summed;
+    if (r->state.summed) p->loss = r->state.sum[0] / (double)r->state.summed;
     p->steps_per_second = time > 0 ? steps / time : 0;
     p->seconds_left = p->steps_per_second > 0 ? (double)(p->max_steps - r->state.step) / p->steps_per_second : 0;
     p->data_wait = time > 0 ? (waited - r->waited_at) / time : 0;
@@ -172,9 +173,9 @@ static atm_status write_metrics(run *r, const atm_update *u)
     int n = 0;
     for (; n < atm_stage_n_metrics(&r->stage); n++) {
         name[n] = r->stage.metric[n];
-        value[n] = r->sum[n] / r->summed;
+        value[n] = r->state.sum[n] / (double)r->state.summed;
     }
-    name[n] = "grad_norm"; value[n++] = r->sum_norm / r->summed;
+    name[n] = "grad_norm"; value[n++] = r->state.sum[NORM] / (double)r->state.summed;
     name[n] = "learning_rate"; value[n++] = u->learning_rate;
     name[n] = "bad_steps"; value[n++] = (double)r->state.bad_steps;
     const double times[] = { r->progress.steps_per_second * r->config->train.batch_size, r->progress.data_wait,
@@ -187,10 +188,10 @@ static atm_status log_update(run *r, const atm_update *u)
     add_to_means(r, u);
     const double now = clock_seconds();
     refresh_progress(r, now);
-    if (r->state.step % (uint64_t)r->config->train.logging_steps || !r->summed) return ATM_OK;
+    if (r->state.step % (uint64_t)r->config->train.logging_steps || !r->state.summed) return ATM_OK;
     TRY_RETURN(write_metrics(r, u));
-    memset(r->sum, 0, sizeof r->sum);
-    r->sum_norm = r->summed = 0;
+    memset(r->state.sum, 0, sizeof r->state.sum);
+    r->state.summed = 0;
     r->logged_step = r->state.step;
     r->logged_at = now;
     r->waited_at = atm_loader_waited(r->loader);
@@ -248,8 +249,6 @@ static atm_status make_samples(run *r)
 /* Validates, and leaves a model that can be listened to. */
 static atm_status validate(run *r)
 {
-    if (r->validated_step == r->state.step) return ATM_OK;
-    r->validated_step = r->state.step;
     ask(r, "validating");
     bool any;
     TRY_RETURN(atm_train_validate(&r->stage, r->validation, &any));
@@ -277,7 +276,8 @@ static atm_status after_update(run *r, const atm_update *u)
     const atm_train_config *c = r->config;
     TRY_RETURN(log_update(r, u));
     if (u->wish == ATM_TRAIN_STOP) return atm_fail(ATM_E_CANCELLED, "training stopped without saving");
-    if (due(r->state.step, c->train.validation_steps)) TRY_RETURN(validate(r));
+    const bool last = r->state.step == (uint64_t)c->train.max_train_steps;
+    if (due(r->state.step, c->train.validation_steps) && !last) TRY_RETURN(validate(r));
     if (due(r->state.step, c->train.checkpointing_steps) || u->wish >= ATM_TRAIN_SAVE) TRY_RETURN(save(r));
     if (u->wish == ATM_TRAIN_SAVE_AND_STOP)
         return atm_fail(ATM_E_REQUEUE, "stopped and saved after update %llu of %d: run it again with "
@@ -296,8 +296,9 @@ static atm_status train(run *r)
         TRY_RETURN(atm_train_update(&r->stage, r->loader, wish, &r->state, &update));
         TRY_RETURN(after_update(r, &update));
     }
-    TRY_RETURN(validate(r));
-    return save(r);
+    /* In this order: who is stopped in the last validation goes on here, and it comes out the same. */
+    TRY_RETURN(save(r));
+    return validate(r);
 }
 
 static atm_status rehearse(run *r)

@@ -5,7 +5,10 @@ command -v python3 > /dev/null || { echo "skipped: no python3"; exit 77; }
 DATA=set/root/usr/share/games/wesnoth/1.16/data
 mkdir -p "$DATA/core/music" set/root/.unpacked
 
-little_endian() { printf "$(printf '\\x%02x\\x%02x\\x%02x' $(($1 & 255)) $(($1 >> 8 & 255)) $(($1 >> 16 & 255)))"; }
+little_endian()
+{
+    printf "$(printf '\\x%02x\\x%02x\\x%02x' $(($1 & 255)) $(($1 >> 8 & 255)) $(($1 >> 16 & 255)))"
+}
 
 # ogg FILE SECONDS ARTIST: the pages of an Ogg Vorbis file that tell its length, and no music.
 ogg()
@@ -20,8 +23,9 @@ ogg()
 # campaign NAME SCENARIO: a scenario from standard input.
 campaign()
 {
-    mkdir -p "$DATA/campaigns/$1/scenarios" "$DATA/campaigns/$1/images/portraits" "$DATA/campaigns/$1/images/story"
-    cat > "$DATA/campaigns/$1/scenarios/$2.cfg"
+    local folder=$DATA/campaigns/$1
+    mkdir -p "$folder"/{scenarios,images/portraits,images/story}
+    cat > "$folder/scenarios/$2.cfg"
 }
 
 # rows REGEX NUMBER: of pairs.csv.
@@ -88,7 +92,7 @@ same set/pairs.csv before.csv
 same set/music/wesnoth-knolls.ogg "$DATA/core/music/knolls.ogg"
 
 # The program reads what the script writes.
-works arttomus prepare --dry-run --pairs set/pairs.csv
+works arttomus prepare --dry-run --model "$TINY" --columns pixels,audio --pairs set/pairs.csv
 grep -q '1 train, 2 validation, 1 test' "$WORK.stderr" || fail "$(cat "$WORK.stderr")"
 
 # What is transparent becomes black; needs netpbm.

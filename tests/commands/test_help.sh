@@ -13,7 +13,7 @@ works arttomus --version
 grep -Eq '^arttomus [0-9]+\.[0-9]+\.[0-9]+$' "$WORK.stdout" || fail "--version: $(cat "$WORK.stdout")"
 
 works arttomus doctor
-for row in arttomus processor kernels memory threads arithmetic bandwidth libraries CUDA model; do
+for row in arttomus processor kernels memory threads arithmetic bandwidth libraries CUDA MPI model; do
     grep -q "^$row" "$WORK.stdout" || fail "doctor says nothing about $row"
 done
 

@@ -7,7 +7,7 @@
  *                    stride_h x stride_w phases it is a stride-1 product over a grid of
  *                    output pixels `stride` apart, with the phase's own taps. */
 
-enum { MAX_TAPS = 1024, MAX_STRIDE = 24 };
+enum { MAX_TAPS = 4096, MAX_STRIDE = 24 };
 
 typedef struct { int n, h, w, c; } image_dims;
 
@@ -78,10 +78,11 @@ static void run_conv2d(const atm_op_args *args, const atm_run_env *env)
     const filter f = conv_filter(a, offset);
     const packed_weights w = get_weights(args, env, packed_count(&f), pack_conv2d);
     const image_dims x = dims_of(a->x), y = dims_of(atm_present(a->y) ? a->y : a->z);
+    const int n_taps = conv_taps(a->s, kernel_of(a->w), taps);
     const product p = {
         .a = { .x = a->x.data, .images = x.n, .in_h = x.h, .in_w = x.w, .channels = x.c,
                .grid_h = y.h, .grid_w = y.w, .step_h = a->s.stride_h, .step_w = a->s.stride_w,
-               .n_taps = conv_taps(a->s, kernel_of(a->w), taps), .taps = taps },
+               .n_taps = n_taps, .run = run_of(taps, n_taps, x.c), .taps = taps },
         .b = w.weights, .n = f.n, .out = { y.h, y.w, 1, 1, 0, 0 },
         .e = { a->b.data, a->e.data, a->r.data, a->y.data, a->z.data, a->act, (float)a->slope }
     };
@@ -92,14 +93,15 @@ static void run_conv2d(const atm_op_args *args, const atm_run_env *env)
 
 typedef struct { int n_taps, first_h, first_w; tap taps[MAX_TAPS]; int offset[MAX_TAPS]; } phase;
 
-/* Taps of output pixels (h, w) = (first_h, first_w) modulo the stride. */
+/* Taps of output pixels (h, w) = (first_h, first_w) modulo the stride; from the last
+ * column back, so that they read x from left to right and form runs. */
 static void find_phase(atm_conv_shape s, kernel_dims k, int first_h, int first_w, phase *out)
 {
     out->n_taps = 0;
     out->first_h = first_h;
     out->first_w = first_w;
     for (int i = 0; i < k.h; i++) {
-        for (int j = 0; j < k.w; j++) {
+        for (int j = k.w - 1; j >= 0; j--) {
             const int y = first_h + s.pad_top - i * s.dil_h, x = first_w + s.pad_left - j * s.dil_w;
             if (y % s.stride_h || x % s.stride_w) continue;
             out->taps[out->n_taps] = (tap){ y / s.stride_h, x / s.stride_w };
@@ -174,7 +176,8 @@ static void run_conv_transpose2d(const atm_op_args *args, const atm_run_env *env
             .a = { .x = a->x.data, .images = x.n, .in_h = x.h, .in_w = x.w, .channels = x.c,
                    .grid_h = ceil_div(y.h - f.first_h, a->s.stride_h),
                    .grid_w = ceil_div(y.w - f.first_w, a->s.stride_w),
-                   .step_h = 1, .step_w = 1, .n_taps = f.n_taps, .taps = f.taps },
+                   .step_h = 1, .step_w = 1, .n_taps = f.n_taps, .run = run_of(f.taps, f.n_taps, x.c),
+                   .taps = f.taps },
             .b = weights, .n = y.c,
             .out = { y.h, y.w, a->s.stride_h, a->s.stride_w, f.first_h, f.first_w },
             .e = { .bias = a->b.data, .y = a->y.data }

@@ -3,7 +3,9 @@
  *     y[row][n] = act(sum over taps t, channels c of  x(row, t)[c] w(n, c, t)  + bias) + residual
  *
  * A row is a pixel of a grid; tap t of grid point (a, b) reads input pixel
- * (a step_h + dy[t], b step_w + dx[t]), zeros outside.  That one form is
+ * (a step_h + dy[t], b step_w + dx[t]), zeros outside.  Taps side by side (a line of
+ * a 3 x 3 kernel) read neighbouring pixels, which are neighbours in memory too: with
+ * few channels such a run of taps is read as one row.  That one form is
  *     linear            one tap, the grid is the list of rows;
  *     convolution       a tap for each kernel element;
  *     transposed conv   one product for each output phase (conv.c), so that no
@@ -33,9 +35,12 @@ typedef struct {
     const float *x;
     int images, in_h, in_w, channels;
     int grid_h, grid_w, step_h, step_w;
-    int n_taps;
+    int n_taps, run;                /* taps of a run; all runs are equal */
     const tap *taps;
 } pixels;
+
+static int runs(const pixels *a) { return a->n_taps / a->run; }
+static int run_width(const pixels *a) { return a->run * a->channels; }
 
 /* Where grid point (a, b) lies in y: pixel (a step_h + first_h, b step_w + first_w). */
 typedef struct { int h, w, step_h, step_w, first_h, first_w; } placement;
@@ -55,11 +60,11 @@ typedef struct {
     epilogue e;
 } product;
 
-/* A part of the depth: taps [t0, t1) x channels [c0, c0 + len). */
-typedef struct { int t0, t1, c0, len; bool first, last; } depth_block;
+/* A part of the depth: floats [c0, c0 + len) of runs [r0, r1). */
+typedef struct { int r0, r1, c0, len; bool first, last; } depth_block;
 
-/* A grid point in x: its image, its pixel before a tap is added. */
-typedef struct { const float *image; int y, x; } grid_point;
+/* A grid point in x: its pixel before a tap is added, and the offset of that pixel in x. */
+typedef struct { ptrdiff_t at; int y, x; } grid_point;
 
 typedef struct {                    /* scratch of one thread */
     grid_point at[MC];
@@ -90,11 +95,11 @@ static size_t gemm_scratch_bytes(const atm_pool *pool)
 /* Grid points [first, first + n) of all images. */
 static void locate(const pixels *a, int first, int n, grid_point *out)
 {
-    const size_t image = (size_t)a->in_h * (size_t)a->in_w * (size_t)a->channels;
     for (int i = 0; i < n; i++) {
         const int column = (first + i) % a->grid_w, line = (first + i) / a->grid_w;
-        out[i] = (grid_point){ a->x + (size_t)(line / a->grid_h) * image, line % a->grid_h * a->step_h,
-                               column * a->step_w };
+        const int y = line % a->grid_h * a->step_h, x = column * a->step_w;
+        const ptrdiff_t row = (ptrdiff_t)(line / a->grid_h) * a->in_h + y;
+        out[i] = (grid_point){ (row * a->in_w + x) * a->channels, y, x };
     }
 }
 
@@ -110,12 +115,61 @@ static void place(const product *p, int first, int n, gemm_scratch *s)
     }
 }
 
-/* Channels from c0 on of the pixel under tap t, or zeros. */
-INLINE const float *tap_pixel(const pixels *a, const grid_point *g, tap t, int c0)
+/* How many taps make a run: as many as lie side by side, when all come in such runs.
+ * Rows of many channels are long enough, and runs would cost copies at an image's sides. */
+static int run_of(const tap *taps, int n, int channels)
+{
+    int run = 1;
+    if (channels >= 2 * MIN_GATHER) return 1;
+    while (run < n && taps[run].dy == taps[0].dy && taps[run].dx == taps[0].dx + run) run++;
+    for (int t = 0; t < n; t++) {
+        const tap first = taps[t / run * run];
+        if (n % run || taps[t].dy != first.dy || taps[t].dx != first.dx + t % run) return 1;
+    }
+    return run;
+}
+
+INLINE void copy_floats(float *to, const float *from, int n)
+{
+    for (int i = 0; i < n; i += VL) v_store_n(to + i, v_load_n(from + i, n - i), n - i);
+}
+
+INLINE void zero_floats(float *to, int n)
+{
+    for (int i = 0; i < n; i += VL) v_store_n(to + i, v_splat(0.0f), n - i);
+}
+
+static int clamp_int(int x, int low, int high) { return x < low ? low : x > high ? high : x; }
+
+/* The n floats at a->x + offset, of which those outside [0, end) of their line, in which the first
+ * is the `first`, are zeros: a run that leaves the image at the sides. */
+static const float *clip_run(const pixels *a, ptrdiff_t offset, int first, int end, int n, float *room)
+{
+    const int from = clamp_int(-first, 0, n), to = clamp_int(end - first, 0, n);
+    if (from >= to) return zero_row;
+    zero_floats(room, from);
+    copy_floats(room + from, a->x + (offset + from), to - from);
+    zero_floats(room + to, n - to);
+    return room;
+}
+
+static ptrdiff_t tap_offset(const pixels *a, tap t) { return ((ptrdiff_t)t.dy * a->in_w + t.dx) * a->channels; }
+
+/* Channels from c0 on of the pixel under one tap, or zeros. */
+INLINE const float *tap_floats(const pixels *a, const grid_point *g, tap t, int c0)
+{
+    const bool inside = ((unsigned)(g->y + t.dy) < (unsigned)a->in_h) & ((unsigned)(g->x + t.dx) < (unsigned)a->in_w);
+    return inside ? a->x + (g->at + tap_offset(a, t) + c0) : zero_row;
+}
+
+/* Floats [c0, c0 + n) of the run of taps that begins with t: in place where they can be. */
+INLINE const float *run_floats(const pixels *a, const grid_point *g, tap t, int c0, int n, float *room)
 {
     const int y = g->y + t.dy, x = g->x + t.dx;
-    if ((unsigned)y >= (unsigned)a->in_h || (unsigned)x >= (unsigned)a->in_w) return zero_row;
-    return g->image + ((size_t)y * (size_t)a->in_w + (size_t)x) * (size_t)a->channels + c0;
+    const ptrdiff_t offset = g->at + tap_offset(a, t) + c0;
+    if ((unsigned)y >= (unsigned)a->in_h) return zero_row;
+    if (x >= 0 && x <= a->in_w - a->run) return a->x + offset;
+    return clip_run(a, offset, x * a->channels + c0, a->in_w * a->channels, n, room);
 }
 
 /* Rows beyond the last repeat it: they are computed with no harm, never stored. */
@@ -123,25 +177,46 @@ static void point_rows(const pixels *a, const depth_block *d, int m, gemm_scratc
 {
     const float **out = s->rows;
     for (int i0 = 0; i0 < m; i0 += MR)
-        for (int t = d->t0; t < d->t1; t++)
+        for (int t = d->r0; t < d->r1; t++)
             for (int i = i0; i < i0 + MR; i++)
-                *out++ = tap_pixel(a, &s->at[min_int(i, m - 1)], a->taps[t], d->c0);
+                *out++ = tap_floats(a, &s->at[min_int(i, m - 1)], a->taps[t], d->c0);
 }
 
-/* With few channels (an image's 1 or 3, a latent's 8) segments would be too
- * short: collect all taps of a row into one. */
+static void point_runs(const pixels *a, const depth_block *d, int m, gemm_scratch *s)
+{
+    const float **out = s->rows;
+    for (int i0 = 0; i0 < m; i0 += MR)
+        for (int r = d->r0; r < d->r1; r++)
+            for (int i = i0; i < i0 + MR; i++) {
+                const int row = min_int(i, m - 1);
+                float *room = s->gathered + (size_t)row * KC + (size_t)(r - d->r0) * (size_t)d->len;
+                *out++ = run_floats(a, &s->at[row], a->taps[r * a->run], d->c0, d->len, room);
+            }
+}
+
+/* Floats [from, from + n) of all runs of a grid point, one run after another. */
+INLINE void gather_floats(const pixels *a, const grid_point *g, int from, int n, float *to)
+{
+    const int width = run_width(a);
+    for (int r = from / width, at = from % width; n > 0; r++, at = 0) {
+        const int len = min_int(width - at, n);
+        const float *floats = run_floats(a, g, a->taps[r * a->run], at, len, to);
+        if (floats != to) copy_floats(to, floats, len);
+        to += len;
+        n -= len;
+    }
+}
+
+/* With few channels (an image's 1 or 3) even runs would be too short: all of a row in one. */
 static void gather_rows(const pixels *a, const depth_block *d, int m, gemm_scratch *s)
 {
-    const size_t bytes = (size_t)a->channels * sizeof(float);
-    for (int i = 0; i < m; i++) {
-        float *to = s->gathered + (size_t)i * KC;
-        for (int t = d->t0; t < d->t1; t++, to += a->channels)
-            memcpy(to, tap_pixel(a, &s->at[i], a->taps[t], 0), bytes);
-    }
+    const int width = run_width(a);
+    for (int i = 0; i < m; i++)
+        gather_floats(a, &s->at[i], d->r0 * width, (d->r1 - d->r0) * width, s->gathered + (size_t)i * KC);
     for (int i = 0; i < MC; i++) s->rows[i] = s->gathered + (size_t)min_int(i, m - 1) * KC;
 }
 
-static bool must_gather(const pixels *a) { return a->channels < MIN_GATHER && a->n_taps > 1; }
+static bool must_gather(const pixels *a) { return run_width(a) < MIN_GATHER && runs(a) > 1; }
 
 /* ------------------------------------------------------------------ the epilogue */
 
@@ -189,11 +264,13 @@ static void multiply_block(const product *p, const depth_block *d, gemm_scratch 
     const bool gather = must_gather(a);
     const size_t depth = (size_t)a->n_taps * (size_t)a->channels;
     if (gather) gather_rows(a, d, m, s);
+    else if (a->run > 1) point_runs(a, d, m, s);
     else point_rows(a, d, m, s);
-    micro_args args = { gather ? 1 : d->t1 - d->t0, gather ? (d->t1 - d->t0) * d->len : d->len, NULL, NULL };
+    const int segments = d->r1 - d->r0;
+    micro_args args = { gather ? 1 : segments, gather ? segments * d->len : d->len, NULL, NULL };
     for (int n = n0; n < n1; n += NR) {
         _Alignas(64) float tile[MR * NR];
-        args.b = p->b + (size_t)n * depth + ((size_t)d->t0 * (size_t)a->channels + (size_t)d->c0) * NR;
+        args.b = p->b + (size_t)n * depth + ((size_t)d->r0 * (size_t)run_width(a) + (size_t)d->c0) * NR;
         args.rows = s->rows;
         for (int i = 0; i < m; i += MR, args.rows += args.segments * MR) {
             const int n_rows = min_int(MR, m - i);
@@ -203,20 +280,20 @@ static void multiply_block(const product *p, const depth_block *d, gemm_scratch 
     }
 }
 
-/* Blocks of about KC, equal in size: whole taps when a tap is short, else parts of one. */
+/* Blocks of about KC, equal in size: whole runs when a run is short, else parts of one. */
 static void multiply_tile(const product *p, gemm_scratch *s, int m, int n0, int n1)
 {
-    const int taps = p->a.n_taps, channels = p->a.channels;
-    if (taps == 0) {                    /* a phase no kernel element reaches: y = bias */
+    const int n_runs = runs(&p->a), width = run_width(&p->a);
+    if (n_runs == 0) {                    /* a phase no kernel element reaches: y = bias */
         multiply_block(p, &(depth_block){ .first = true, .last = true }, s, m, n0, n1);
         return;
     }
-    const int parts = ceil_div(channels, KC), len = ceil_div(channels, parts);
-    const int most = parts > 1 ? 1 : KC / channels, step = ceil_div(taps, ceil_div(taps, most));
-    for (int t = 0; t < taps; t += step) {
-        for (int c = 0; c < channels; c += len) {
-            const int end = min_int(t + step, taps), count = min_int(len, channels - c);
-            const depth_block d = { t, end, c, count, t + c == 0, end == taps && c + count == channels };
+    const int parts = ceil_div(width, KC), len = ceil_div(width, parts);
+    const int most = parts > 1 ? 1 : KC / width, step = ceil_div(n_runs, ceil_div(n_runs, most));
+    for (int r = 0; r < n_runs; r += step) {
+        for (int c = 0; c < width; c += len) {
+            const int end = min_int(r + step, n_runs), count = min_int(len, width - c);
+            const depth_block d = { r, end, c, count, r + c == 0, end == n_runs && c + count == width };
             multiply_block(p, &d, s, m, n0, n1);
         }
     }

@@ -37,7 +37,7 @@ static void run_linear(const atm_op_args *args, const atm_run_env *env)
     const tap here = { 0, 0 };
     const product p = {
         .a = { .x = a->x.data, .images = 1, .in_h = 1, .in_w = rows, .channels = f.channels,
-               .grid_h = 1, .grid_w = rows, .step_h = 1, .step_w = 1, .n_taps = 1, .taps = &here },
+               .grid_h = 1, .grid_w = rows, .step_h = 1, .step_w = 1, .n_taps = 1, .run = 1, .taps = &here },
         .b = w.weights, .n = f.n, .out = { 1, rows, 1, 1, 0, 0 },
         .e = { a->b.data, NULL, a->r.data, a->y.data, a->z.data, a->act, (float)a->slope }
     };

@@ -160,5 +160,5 @@ static atm_status open_mpi(const atm_comm_host *host, atm_launch *launch, void *
 
 const __attribute__((visibility("default"))) atm_comm_backend atm_comm_backend_mpi = {
     ATM_COMM_BACKEND_VERSION, "mpi", library, open_mpi, close_mpi,
-    atm_mpi_meet, atm_mpi_sum, broadcast, gather, atm_mpi_who_is_missing, atm_mpi_abort,
+    atm_mpi_meet, atm_mpi_sum, broadcast, gather, atm_mpi_who_is_missing, atm_mpi_give_up,
 };

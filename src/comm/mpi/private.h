@@ -49,7 +49,7 @@ void       atm_mpi_listen_no_more(atm_mpi *m);
 /* Functions of the table. */
 atm_status atm_mpi_meet(void *self, const atm_comm_call *call);
 void       atm_mpi_who_is_missing(void *self, char *text, size_t room);
-void       atm_mpi_abort(void *self, atm_status why);
+void       atm_mpi_give_up(void *self, atm_status why);
 atm_status atm_mpi_sum(void *self, float *data, size_t n);
 
 #endif
