@@ -3,6 +3,8 @@
 include(GNUInstallDirs)
 set(CMAKE_BUILD_RPATH ${PROJECT_BINARY_DIR})                                  # where dlopen looks
 set(CMAKE_INSTALL_RPATH "$ORIGIN;$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
+# As RPATH: a RUNPATH counts only for the caller of dlopen, which under ASan is libasan.
+add_link_options(-Wl,--disable-new-dtags)
 
 pkg_check_modules(MPI IMPORTED_TARGET ompi-c)
 if(TARGET PkgConfig::MPI)

@@ -100,8 +100,7 @@ typedef struct { T_ x, y; } atm_reduce_rows_args;
 /* y = act((x - mean) * rstd * w + b) over (pixels, C / groups) of each sample.
  * x [N, ..., C]; mean, rstd [N, groups].  act is NONE or SILU. */
 typedef struct { T_ x, w, b, y, mean, rstd; int groups; double eps; atm_act act; } atm_group_norm_args;
-typedef struct { T_ dy, x, w, b, mean, rstd, dx; int groups; atm_act act; } atm_group_norm_dx_args;
-typedef struct { T_ dy, x, w, b, mean, rstd, dw, db; int groups; atm_act act; } atm_group_norm_dw_args;
+typedef struct { T_ dy, x, w, b, mean, rstd, dx, dw, db; int groups; atm_act act; } atm_group_norm_dx_args;
 
 /* Over the last dim; mean, rstd have one element a row. */
 typedef struct { T_ x, w, b, y, mean, rstd; double eps; } atm_layer_norm_args;
@@ -192,9 +191,9 @@ typedef struct { T_ x, e, h, n, coef, y, x0; } atm_sampler_step_args;
     X(linear,             4, 2, HAS_GRADIENT) X(linear_dw,          2, 1, NO_GRADIENT)      \
     X(conv2d,             5, 2, HAS_GRADIENT) X(conv2d_dw,          2, 1, NO_GRADIENT)      \
     X(conv_transpose2d,   3, 1, HAS_GRADIENT) X(reduce_rows,        1, 1, HAS_GRADIENT)     \
-    X(group_norm,         3, 3, HAS_GRADIENT) X(group_norm_dx,      6, 1, NO_GRADIENT)      \
-    X(group_norm_dw,      6, 2, NO_GRADIENT)  X(layer_norm,         3, 3, HAS_GRADIENT)     \
-    X(layer_norm_dx,      5, 1, NO_GRADIENT)  X(layer_norm_dw,      4, 2, NO_GRADIENT)      \
+    X(group_norm,         3, 3, HAS_GRADIENT) X(group_norm_dx,      6, 3, NO_GRADIENT)      \
+    X(layer_norm,         3, 3, HAS_GRADIENT) X(layer_norm_dx,      5, 1, NO_GRADIENT)      \
+    X(layer_norm_dw,      4, 2, NO_GRADIENT)                                                \
     X(attention,          4, 2, HAS_GRADIENT) X(attention_dx,       7, 3, NO_GRADIENT)      \
     X(geglu,              1, 1, HAS_GRADIENT) X(geglu_dx,           2, 1, NO_GRADIENT)      \
     X(act,                1, 1, HAS_GRADIENT) X(act_dx,             2, 1, NO_GRADIENT)      \

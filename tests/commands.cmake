@@ -16,3 +16,6 @@ foreach(script ${COMMAND_SCRIPTS})
         COMMAND bash ${script} $<TARGET_FILE:arttomus_cli> ${PROJECT_SOURCE_DIR} ${COMMANDS_DIR}/tiny ${COMMANDS_DIR}/${name})
     set_tests_properties(${name} PROPERTIES FIXTURES_REQUIRED tiny_model SKIP_RETURN_CODE 77)
 endforeach()
+
+# Hundreds of runs: once is enough, without sanitizers.
+set_tests_properties(command_train_signals PROPERTIES LABELS slow)

@@ -18,7 +18,7 @@
 #include "arttomus/log.h"
 #include "io/folder.h"
 #include "support/bytes.h"
-#include "train/checkpoint.h"
+#include "support/hand_stage.h"
 #include "train/manifest.h"
 #include "train/run_folder.h"
 
@@ -50,83 +50,9 @@ int renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned
     return fails(EXCHANGE) ? -1 : (int)syscall(SYS_renameat2, from_fd, from, to_fd, to, flags);
 }
 
-/* ------------------------------------------------------------------ a stage by hand */
-
-enum { PARAMS = 3, COUNT = 64 + 16 + 16 };
-static const struct { const char *name; int rank, dim[2]; size_t offset, count; } layout[PARAMS] = {
-    { "net.first.weight", 2, { 8, 7 }, 0, 56 }, { "net.first.bias", 1, { 8 }, 64, 8 }, { "net.scale", 0, { 0 }, 80, 1 },
-};
-static const atm_stage_info info = { .name = "vocoder" };
-static const char yaml[] = "stage: \"vocoder\"\n";
-
-/* Numbers that tell where they belong; never the same at two steps. */
-static float number(int step, int group, int array, size_t i)
-{
-    return (float)step + 0.25f * (float)group + 1e-2f * (float)array + 1e-4f * (float)i;
-}
-
-static void make_group(atm_group *g, bool ema)
-{
-    *g = (atm_group){ .param = calloc(PARAMS, sizeof *g->param), .n_params = PARAMS, .count = COUNT };
-    for (int i = 0; i < PARAMS; i++) {
-        g->param[i] = (atm_group_param){ .name = strdup(layout[i].name), .rank = layout[i].rank,
-                                         .offset = layout[i].offset, .count = layout[i].count };
-        memcpy(g->param[i].dim, layout[i].dim, sizeof layout[i].dim);
-    }
-    g->p = calloc(5 * COUNT, sizeof *g->p);
-    g->g = g->p + COUNT;
-    g->m = g->g + COUNT;
-    g->v = g->m + COUNT;
-    g->ema = ema ? g->v + COUNT : NULL;
-}
-
-/* Two optimizers, of which the first has a moving average. */
-static atm_stage make_stage(void)
-{
-    atm_stage stage = { .info = &info, .n_groups = 2, .metric = { "loss", "mel" } };
-    make_group(&stage.group[0], true);
-    make_group(&stage.group[1], false);
-    return stage;
-}
-
-static void free_stage(atm_stage *stage)
-{
-    for (int g = 0; g < stage->n_groups; g++) {
-        for (int i = 0; i < PARAMS; i++) free(stage->group[g].param[i].name);
-        free(stage->group[g].param);
-        free(stage->group[g].p);
-    }
-}
-
-/* Calls `each` on every kept number. */
-static void for_numbers(const atm_stage *stage, int step, void (*each)(float *x, float expected))
-{
-    for (int g = 0; g < stage->n_groups; g++) {
-        float *const array[] = { stage->group[g].p, stage->group[g].m, stage->group[g].v, stage->group[g].ema };
-        for (int a = 0; a < 4 && array[a]; a++)
-            for (int p = 0; p < PARAMS; p++)
-                for (size_t i = layout[p].offset; i < layout[p].offset + layout[p].count; i++)
-                    each(&array[a][i], number(step, g, a, i));
-    }
-}
-
-static void set(float *x, float value) { *x = value; }
-static void check(float *x, float value) { assert_memory_equal(x, &value, sizeof value); }
-
-static atm_train_state state_at(int step)
-{
-    atm_train_state s = { .step = (uint64_t)step, .optimizer_steps = { (uint64_t)step - 1, (uint64_t)step - 2 },
-                          .bad_steps = 3, .bad_in_a_row = 1, .metrics_bytes = 1000 + step, .summed = 2,
-                          .seconds = step / 3.0 };
-    s.sum[0] = step / 7.0;
-    s.sum[1] = -1e-300;
-    s.sum[ATM_STAGE_METRICS] = 1e300;
-    strcpy(s.dataset, "0123456789abcdef0123456789abcdef");
-    return s;
-}
-
 /* ------------------------------------------------------------------ runs in a scratch folder */
 
+static const char yaml[] = "stage: \"vocoder\"\n";
 static char run[4200], last_warning[8192];
 static int warnings;
 
@@ -162,11 +88,11 @@ static int remove_run(void **state)
 
 static atm_status save(int step)
 {
-    atm_stage stage = make_stage();
-    const atm_train_state state = state_at(step);
-    for_numbers(&stage, step, set);
+    atm_stage stage = hand_stage_make();
+    const atm_train_state state = hand_state(step);
+    hand_stage_set(&stage, step);
     const atm_status status = atm_checkpoint_save(run, &stage, &state, yaml);
-    free_stage(&stage);
+    hand_stage_free(&stage);
     return status;
 }
 
@@ -178,21 +104,21 @@ static void must_save(int step)
 /* Resumes, and looks at every number. */
 static void assert_resumes(const char *which, int step)
 {
-    atm_stage stage = make_stage();
+    atm_stage stage = hand_stage_make();
     atm_train_state state;
-    const atm_train_state expected = state_at(step);
+    const atm_train_state expected = hand_state(step);
     if (atm_checkpoint_resume(run, which, &stage, &state) != ATM_OK) fail_msg("%s", atm_error());
     assert_memory_equal(&state, &expected, sizeof state);
-    for_numbers(&stage, step, check);
-    free_stage(&stage);
+    hand_stage_check(&stage, step);
+    hand_stage_free(&stage);
 }
 
 static atm_status try_resume(const char *which)
 {
-    atm_stage stage = make_stage();
+    atm_stage stage = hand_stage_make();
     atm_train_state state;
     const atm_status status = atm_checkpoint_resume(run, which, &stage, &state);
-    free_stage(&stage);
+    hand_stage_free(&stage);
     return status;
 }
 
@@ -245,11 +171,12 @@ static void the_newest_is_that_of_the_greatest_step(void **state)
 static void begins_anew_when_nothing_was_saved(void **state)
 {
     (void)state;
-    atm_stage stage = make_stage();
-    atm_train_state s = state_at(5);
+    atm_stage stage = hand_stage_make();
+    atm_train_state s = { .dataset = "as given" };
     assert_int_equal(atm_checkpoint_resume(run, "latest", &stage, &s), ATM_OK);
     assert_int_equal(s.step, 0);
-    free_stage(&stage);
+    assert_string_equal(s.dataset, "as given");
+    hand_stage_free(&stage);
     assert_int_equal(try_resume("step_00000001"), ATM_E_DATA);
 }
 
@@ -279,12 +206,12 @@ static void replaces_without_exchange(void **state)
 static void saves_no_nan(void **state)
 {
     (void)state;
-    atm_stage stage = make_stage();
-    const atm_train_state s = state_at(9);
+    atm_stage stage = hand_stage_make();
+    const atm_train_state s = hand_state(9);
     static const float broken[] = { __builtin_nanf(""), __builtin_inff(), -__builtin_inff() };
     must_save(7);
     for (int i = 0; i < 3; i++) {
-        for_numbers(&stage, 9, set);
+        hand_stage_set(&stage, 9);
         stage.group[1].v[70] = broken[i];
         assert_int_equal(atm_checkpoint_save(run, &stage, &s, yaml), ATM_E_DATA);
         assert_non_null(strstr(atm_error(), "v of net.first.bias holds NaN"));
@@ -293,7 +220,7 @@ static void saves_no_nan(void **state)
     stage.group[1].v[70] = 0;
     stage.group[1].p[60] = broken[0];           /* padding: not a parameter */
     assert_int_equal(atm_checkpoint_save(run, &stage, &s, yaml), ATM_OK);
-    free_stage(&stage);
+    hand_stage_free(&stage);
 }
 
 /* ------------------------------------------------------------------ what does not fit */
@@ -302,13 +229,14 @@ static void refuses_another_run(void **state)
 {
     (void)state;
     static const atm_stage_info other = { .name = "vae" };
-    atm_stage stage = make_stage();
+    atm_stage stage = hand_stage_make();
     atm_train_state s;
     must_save(7);
+    const atm_stage_info *info = stage.info;
     stage.info = &other;
     assert_int_equal(atm_checkpoint_resume(run, "latest", &stage, &s), ATM_E_DATA);
     assert_non_null(strstr(atm_error(), "is of stage vocoder, this run trains vae"));
-    stage.info = &info;
+    stage.info = info;
     stage.n_groups = 1;
     assert_int_equal(atm_checkpoint_resume(run, "latest", &stage, &s), ATM_E_DATA);
     assert_non_null(strstr(atm_error(), "has 2 optimizers"));
@@ -316,13 +244,13 @@ static void refuses_another_run(void **state)
     stage.group[0].ema = NULL;
     assert_int_equal(atm_checkpoint_resume(run, "latest", &stage, &s), ATM_E_DATA);
     assert_non_null(strstr(atm_error(), "holds 12 tensors, this run has 9"));
-    stage.group[0].ema = stage.group[0].v + COUNT;
+    stage.group[0].ema = stage.group[0].v + HAND_COUNT;
     stage.group[1].param[0].dim[0] = 7;
     stage.group[1].param[0].dim[1] = 8;
     assert_int_equal(atm_checkpoint_resume(run, "latest", &stage, &s), ATM_E_DATA);
     assert_non_null(strstr(atm_error(), "p.net.first.weight is F32[7,8] in this run, in the checkpoint F32[8,7]"));
-    for (size_t i = 0; i < 5 * COUNT; i++) assert_true(stage.group[0].p[i] == 0);       /* nothing was filled */
-    free_stage(&stage);
+    for (size_t i = 0; i < 5 * HAND_COUNT; i++) assert_true(stage.group[0].p[i] == 0);       /* nothing was filled */
+    hand_stage_free(&stage);
 }
 
 static void rewrite_state(const char *from, const char *to)

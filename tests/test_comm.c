@@ -102,6 +102,7 @@ static void check_alone(atm_comm *comm)
     assert_int_equal(atm_comm_gather(comm, x, sizeof x, y), ATM_OK);
     assert_int_equal(atm_comm_gather(comm, NULL, 0, NULL), ATM_OK);
     assert_int_equal(atm_comm_barrier(comm), ATM_OK);
+    assert_int_equal(atm_comm_agree(comm, x, sizeof x, "x"), ATM_OK);
     assert_memory_equal(y, ((float[]){ 1, 2, 3 }), sizeof y);
     atm_comm_abort(comm, ATM_E_IO);
     atm_comm_close(comm);

@@ -110,6 +110,22 @@ static void prints_what_it_reads(void **state)
     free(text);
 }
 
+/* The comments are comments: what is read back is the same. */
+static void explains_what_it_prints(void **state)
+{
+    (void)state;
+    config c, again = defaults;
+    char *text;
+    assert_int_equal(parse(full, &c), ATM_OK);
+    assert_int_equal(atm_config_print_explained(field, FIELDS, &c, &text), ATM_OK);
+    assert_int_equal(atm_config_parse(text, strlen(text), "printed", field, FIELDS, &again), ATM_OK);
+    check_full(&again);
+    for (size_t i = 0; i < FIELDS; i++) assert_non_null(strstr(text, field[i].help));
+    assert_non_null(strstr(text, "sampler:\n  steps: 20   "));
+    assert_non_null(strstr(text, "# denoising steps (1 to 1000)\n"));
+    free(text);
+}
+
 /* 0.1, 1/3, the smallest and the largest come back exactly. */
 static void prints_doubles_exactly(void **state)
 {
@@ -303,7 +319,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_everything),
         cmocka_unit_test(keeps_what_is_not_mentioned),
-        cmocka_unit_test(prints_what_it_reads),
+        cmocka_unit_test(prints_what_it_reads), cmocka_unit_test(explains_what_it_prints),
         cmocka_unit_test(prints_doubles_exactly),
         cmocka_unit_test(overrides),
         cmocka_unit_test(refuses_what_does_not_fit),

@@ -26,7 +26,8 @@ static int remove_scratch(void **state) { (void)state; scratch_remove(); return 
 static void assert_fails(atm_status got, atm_status wanted, const char *says)
 {
     if (got != wanted || !strstr(atm_error(), says))
-        fail_msg("expected status %d and \"%s\", got %d: %s", wanted, says, got, got == ATM_OK ? "" : atm_error());
+        fail_msg("expected status %d and \"%s\", got %d: %s", wanted, says, got,
+                 got == ATM_OK ? "" : atm_error());
 }
 
 static void assert_refused(const char *path, atm_status wanted, const char *says)
@@ -115,7 +116,8 @@ static void keeps_every_type_and_rank(void **state)
         }
     }
     for (int i = 0; i < 3; i++)
-        declare(w, ((const char *[]){ "pairs/artwork", "pairs/clip", "pairs/split" })[i], ATM_I64, 0, 0, NULL);
+        declare(w, ((const char *[]){ "pairs/artwork", "pairs/clip", "pairs/split" })[i], ATM_I64, 0, 0,
+                NULL);
     assert_int_equal(atm_dataset_commit(w), ATM_OK);
     atm_dataset *d = dataset_open(scratch_path("a.h5"));
     for (int k = 0; k < KINDS; k++) {
@@ -180,7 +182,8 @@ static void any_thread_may_put(void **state)
     assert_int_equal(atm_dataset_begin(scratch_path("a.h5"), &w), ATM_OK);
     declare(w, "clips/shared", ATM_F32, SHARED_ROWS, 1, (int[]){ 16 });
     for (int i = 0; i < 3; i++)
-        declare(w, ((const char *[]){ "pairs/artwork", "pairs/clip", "pairs/split" })[i], ATM_I32, 0, 0, NULL);
+        declare(w, ((const char *[]){ "pairs/artwork", "pairs/clip", "pairs/split" })[i], ATM_I32, 0, 0,
+                NULL);
     for (int i = 0; i < WRITERS; i++) {
         shares[i] = (share){ w, i };
         assert_int_equal(pthread_create(&thread[i], NULL, write_share, &shares[i]), 0);
@@ -249,7 +252,8 @@ static void writer_refuses(void **state)
         { { .name = "clips/x", .rows = 5, .rank = 5 }, "rank 5" },
         { { .name = "clips/x", .rows = 5, .rank = 1, .dtype = ATM_F32, .text = true }, "rank 1" },
         { { .name = "clips/x", .rows = 5, .rank = 1 }, "zero or too large" },
-        { { .name = "clips/x", .rows = 5, .rank = 4, .dim = { INT32_MAX, INT32_MAX, INT32_MAX, 9 } }, "too large" },
+        { { .name = "clips/x", .rows = 5, .rank = 4, .dim = { INT32_MAX, INT32_MAX, INT32_MAX, 9 } },
+          "too large" },
         { { .name = "clips/x", .rows = (size_t)1 << 31 }, "too large" },
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -281,7 +285,8 @@ static void text_is_utf8(void **state)
 {
     (void)state;
     atm_dataset_writer *w = dataset_writer(scratch_path("a.h5"), small);
-    const atm_column c = { .name = "clips/text", .dtype = ATM_U8, .text = true, .rank = 1, .dim = { 4 }, .rows = 5 };
+    const atm_column c = { .name = "clips/text", .dtype = ATM_U8, .text = true, .rank = 1, .dim = { 4 },
+                           .rows = 5 };
     assert_int_equal(atm_dataset_declare(w, &c), ATM_OK);
     assert_int_equal(atm_dataset_put(w, "clips/text", 0, "\xc3\xa9\xc3\xa9"), ATM_OK);
     assert_fails(atm_dataset_put(w, "clips/text", 1, "\xc3\0\0"), ATM_E_DATA, "not UTF-8");
@@ -352,7 +357,8 @@ static void a_full_disk_is_reported(void **state)
     for (rlim_t limit = 0; limit < 32768; limit += 331) {
         const int status = write_within(limit);
         if (status != ATM_OK && status != ATM_E_IO) fail_msg("limit %d: exit %d", (int)limit, status);
-        if (scratch_count() != (status == ATM_OK)) fail_msg("limit %d: %d files", (int)limit, scratch_count());
+        if (scratch_count() != (status == ATM_OK)) fail_msg("limit %d: %d files", (int)limit,
+                                                            scratch_count());
         failures += status != ATM_OK;
         unlink(scratch_path("a.h5"));
     }
@@ -480,9 +486,11 @@ int main(void)
         TEST(reads_what_was_written), TEST(keeps_every_type_and_rank), TEST(same_content_is_the_same_file),
         TEST(an_empty_split_is_fine), TEST(any_thread_may_put), TEST(fingerprint_covers_everything),
         TEST(writer_refuses), TEST(every_row_is_put_once), TEST(text_is_utf8), TEST(commit_checks_the_pairs),
-        TEST(a_failed_commit_leaves_the_old_file), TEST(a_full_disk_is_reported), TEST(a_damaged_row_is_not_read),
+        TEST(a_failed_commit_leaves_the_old_file), TEST(a_full_disk_is_reported),
+        TEST(a_damaged_row_is_not_read),
         TEST(a_shortened_file_is_noticed), TEST(a_replaced_file_stays_readable),
-        TEST(damaged_hashes_are_noticed_at_open), TEST(what_is_no_dataset_is_refused), TEST(h5py_files_are_read),
+        TEST(damaged_hashes_are_noticed_at_open), TEST(what_is_no_dataset_is_refused),
+        TEST(h5py_files_are_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -32,7 +32,8 @@ static void create(hid_t file, const char *name, hid_t type, int rank, const hsi
     H5Sclose(space);
 }
 
-static void extra(hid_t file, hid_t type, int rank, hid_t plist) { create(file, "clips/extra", type, rank, rows, plist); }
+static void extra(hid_t file, hid_t type, int rank, hid_t plist) { create(file, "clips/extra", type, rank,
+                                                                          rows, plist); }
 
 static void chunked(hid_t f) { extra(f, H5T_IEEE_F32LE, 1, layout(H5D_CHUNKED)); }
 static void compact(hid_t f) { extra(f, H5T_IEEE_F32LE, 1, layout(H5D_COMPACT)); }
@@ -231,7 +232,8 @@ static void float_pairs(hid_t f)
 typedef struct { const char *name; void (*edit)(hid_t file); const char *says; } edit;
 
 static const edit edits[] = {
-    { "chunked", chunked, "clips/extra: is stored in chunks; datasets are stored in one piece: h5repack -l CONTI" },
+    { "chunked", chunked, "clips/extra: is stored in chunks; datasets are stored in one piece: h5repack -l "
+     "CONTI" },
     { "compact", compact, "clips/extra: is stored in its header" },
     { "filtered", filtered, "clips/extra: is filtered (compressed)" },
     { "external", external, "clips/extra: lies in external files" },
@@ -367,7 +369,8 @@ static void libhdf5_agrees(void **state)
     (void)state;
     float mel[5][FRAMES][BANDS];
     char model[8] = "";
-    dataset_write(scratch_path("a.h5"), (dataset_size){ .artworks = 3, .clips = 5, .pairs = 7, .validation = 3 });
+    dataset_write(scratch_path("a.h5"), (dataset_size){ .artworks = 3, .clips = 5, .pairs = 7,
+                                                        .validation = 3 });
     const hid_t file = H5Fopen(scratch_path("a.h5"), H5F_ACC_RDONLY, H5P_DEFAULT);
     const hid_t set = H5Dopen2(file, "clips/mel", H5P_DEFAULT), attr = H5Aopen(file, "model", H5P_DEFAULT);
     assert_true(H5Dread(set, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, mel) >= 0);

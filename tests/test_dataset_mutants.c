@@ -23,7 +23,8 @@ static int make_scratch(void **state)
 {
     (void)state;
     scratch_make();
-    dataset_write(scratch_path("ours.h5"), (dataset_size){ .artworks = 2, .clips = 3, .pairs = 4, .validation = 2 });
+    dataset_write(scratch_path("ours.h5"), (dataset_size){ .artworks = 2, .clips = 3, .pairs = 4,
+                                                           .validation = 2 });
     return 0;
 }
 
@@ -71,8 +72,8 @@ static void judge(const char *name, uint32_t mutant, const unsigned char *data, 
 }
 
 /* Runs work(name, path, flag) in a child. */
-static void in_child(void (*work)(const char *name, const char *path, bool flag), const char *name, const char *path,
-                     bool flag)
+static void in_child(void (*work)(const char *name, const char *path, bool flag), const char *name,
+                     const char *path, bool flag)
 {
     static const int fatal[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT };
     int how;

@@ -17,7 +17,8 @@ static int setup(void **state)
 {
     (void)state;
     scratch_make();
-    dataset_write(scratch_path("a.h5"), (dataset_size){ .artworks = 5, .clips = 11, .pairs = 24, .validation = 4 });
+    dataset_write(scratch_path("a.h5"), (dataset_size){ .artworks = 5, .clips = 11, .pairs = 24,
+                                                        .validation = 4 });
     data = dataset_open(scratch_path("a.h5"));
     return 0;
 }
@@ -31,17 +32,20 @@ static int teardown(void **state)
 }
 
 static const atm_loader_column everything[] = {
-    { .name = "artworks/embedding" }, { .name = "clips/mel" }, { .name = "clips/title" }, { .name = "pairs/clip" },
+    { .name = "artworks/embedding" }, { .name = "clips/mel" }, { .name = "clips/title" },
+    { .name = "pairs/clip" },
 };
 static const atm_loader_column cropped[] = {
-    { .name = "clips/mel", .axis = 0, .crop = 8, .unit = 1 }, { .name = "clips/audio", .crop = 8 * HOP, .unit = HOP },
+    { .name = "clips/mel", .axis = 0, .crop = 8, .unit = 1 }, { .name = "clips/audio", .crop = 8 * HOP,
+                                                                .unit = HOP },
     { .name = "clips/title" },
 };
 static const atm_loader_column bands[] = { { .name = "clips/mel", .axis = 1, .crop = 2, .unit = 1 } };
 
 static atm_loader_options options(void)
 {
-    return (atm_loader_options){ .dataset = data, .column = everything, .n_columns = 4, .split = ATM_SPLIT_TRAIN,
+    return (atm_loader_options){ .dataset = data, .column = everything, .n_columns = 4,
+                                 .split = ATM_SPLIT_TRAIN,
                                  .seed = 3, .batch = 4, .micro_batches = 1, .ranks = 1 };
 }
 
@@ -142,7 +146,8 @@ static void epochs_visit_each_item_once(void **state)
 enum { STEPS = 9, BATCH = 4 };
 
 /* Samples of steps 0.. as `ranks` ranks of `micro` micro-batches see them. */
-static void collect(int ranks, int micro, uint64_t first, uint32_t item[STEPS][BATCH], float start[STEPS][BATCH])
+static void collect(int ranks, int micro, uint64_t first, uint32_t item[STEPS][BATCH],
+                    float start[STEPS][BATCH])
 {
     for (int rank = 0; rank < ranks; rank++) {
         atm_loader_options o = options();
@@ -281,7 +286,8 @@ static void crops_stay_aligned(void **state)
             assert_in_range(start, 0, FRAMES - 8);
             first_frame += start == 0;
             last_frame += start == FRAMES - 8;
-            for (int k = 0; k < 8 * BANDS; k++) assert_true(mel[k] == mel_at(clip, start + k / BANDS, k % BANDS));
+            for (int k = 0; k < 8 * BANDS; k++) assert_true(mel[k] == mel_at(clip, start + k / BANDS,
+                                                                             k % BANDS));
             for (int s = 0; s < 8 * HOP; s++) assert_true(audio[s] == audio_at(clip, start * HOP + s));
         }
     }
@@ -420,10 +426,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_epoch_is_a_permutation), cmocka_unit_test(all_orders_are_equally_likely),
-        cmocka_unit_test(order_is_mixed), TEST(epochs_visit_each_item_once), TEST(order_does_not_depend_on_ranks),
-        TEST(resumes_anywhere), TEST(validation_is_in_order), TEST(columns_belong_together), TEST(clips_come_once),
+        cmocka_unit_test(order_is_mixed), TEST(epochs_visit_each_item_once),
+        TEST(order_does_not_depend_on_ranks), TEST(resumes_anywhere), TEST(validation_is_in_order),
+        TEST(columns_belong_together), TEST(clips_come_once),
         TEST(crops_stay_aligned), TEST(crops_along_any_axis), TEST(bad_options_are_refused),
-        TEST(music_alone_has_no_artworks), TEST(a_damaged_row_ends_the_run), TEST(a_shortened_file_ends_the_run),
+        TEST(music_alone_has_no_artworks), TEST(a_damaged_row_ends_the_run),
+        TEST(a_shortened_file_ends_the_run),
         TEST(the_dataset_may_be_closed_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
-/* test_loader_close.c - slow and hanging reads: closing ends whatever the reader does: reading slowly, waiting for room,
- * or hanging in a read that does not return. */
+/* test_loader_close.c - slow and hanging reads: waiting is counted, and closing ends whatever the
+ * reader does. */
 #define _GNU_SOURCE
 #include "support/support.h"
 
@@ -61,7 +61,8 @@ static atm_loader *start(int batch)
 {
     atm_loader *l = NULL;
     const atm_loader_column column = { .name = "clips/mel" };
-    const atm_loader_options o = { .dataset = data, .column = &column, .n_columns = 1, .batch = batch, .ranks = 1,
+    const atm_loader_options o = { .dataset = data, .column = &column, .n_columns = 1, .batch = batch,
+                                   .ranks = 1,
                                    .micro_batches = 1 };
     assert_int_equal(atm_loader_open(&o, &l), ATM_OK);
     return l;

@@ -40,7 +40,8 @@ static atm_run_log *open_log(int64_t metrics_bytes, uint64_t step)
 static atm_status write_line(atm_run_log *log, uint64_t step, double loss)
 {
     static const char *const name[] = { "loss", "lr" }, *const timing[] = { "seconds" };
-    return atm_run_log_metrics(log, step, "train", 2, name, (double[]){ loss, 1e-4 }, 1, timing, (double[]){ 2.5 });
+    return atm_run_log_metrics(log, step, "train", 2, name, (double[]){ loss, 1e-4 },
+                               1, timing, (double[]){ 2.5 });
 }
 
 static void assert_metrics(const char *text)
@@ -64,7 +65,8 @@ static void lines(void **state)
     assert_int_equal(write_line(log, 1, 0.5), ATM_OK);
     assert_int_equal(write_line(log, 2, (double)NAN), ATM_OK);
     assert_int_equal(write_line(log, 3, (double)INFINITY), ATM_OK);
-    assert_int_equal(atm_run_log_metrics(log, 18446744073709551615u, "empty", 0, NULL, NULL, 0, NULL, NULL), ATM_OK);
+    assert_int_equal(atm_run_log_metrics(log, 18446744073709551615u, "empty", 0, NULL, NULL, 0, NULL, NULL),
+                     ATM_OK);
     assert_int_equal(atm_run_log_sync(log, &size), ATM_OK);
     assert_int_equal(size, strlen(all));
     atm_run_log_close(log);

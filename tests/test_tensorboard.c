@@ -180,10 +180,11 @@ static void begins_with_version_and_start(void **state)
 static void scalars(void **state)
 {
     static const char *const name[] = { "loss", "lr" };
+    static const double value[] = { 0.1, -3e-5 };
     size_t at;
     (void)state;
     atm_tensorboard *board = open_board(0);
-    assert_int_equal(atm_tensorboard_scalars(board, 12345678901, "train", 2, name, (double[]){ 0.1, -3e-5 }), ATM_OK);
+    assert_int_equal(atm_tensorboard_scalars(board, 12345678901, "train", 2, name, value), ATM_OK);
     bytes file = read_board(board, &at);
     const span event = next_record(&file, &at), summary = get(event, 5, 0).data;
     assert_int_equal(get(event, 2, 0).number, 12345678901);

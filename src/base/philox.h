@@ -25,7 +25,9 @@ typedef enum {
     ATM_STREAM_DROP,         /* condition dropout                            */
     ATM_STREAM_ORDER,        /* order of samples                             */
     ATM_STREAM_CROP,         /* where crops of samples begin                 */
-    ATM_STREAM_TEST
+    ATM_STREAM_TEST,
+    ATM_STREAM_BOOTSTRAP,    /* what is drawn again for an interval          */
+    ATM_STREAM_CONTROL       /* noise that measures are compared with        */
 } atm_stream;
 
 typedef struct {

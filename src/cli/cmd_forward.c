@@ -1,6 +1,6 @@
 /* cmd_forward.c - `arttomus forward`: one component on tensors of a file, to compare
  * it with the reference.  Networks are rows of model/component.h; what has no
- * weights is in forward_data.c. */
+ * weights is in forward_data.c; a step of training is train/train_step.h. */
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +11,7 @@
 #include "kernels/device.h"
 #include "model/component.h"
 #include "model/schedule_config.h"
+#include "train/train_step.h"
 
 typedef struct {
     cli_common common;
@@ -18,11 +19,12 @@ typedef struct {
     const char *sampler, *framing;
     cli_list grad;
     int threads, steps, from, to, size;
-    double eta;
+    double eta, guidance, snr_gamma;
     bool checked;
 } args;
 
-static const args defaults = { .backend = "auto", .sampler = "ddim", .framing = "art2mus" };
+static const args defaults = { .backend = "auto", .sampler = "ddim", .framing = "art2mus", .guidance = 1,
+                               .snr_gamma = 5 };
 
 static const char *const backends[] = { "auto", "cpu", "cuda", "ref", "ref64", NULL };
 static const char *const framings[] = { "art2mus", "audioldm2", NULL };
@@ -44,6 +46,10 @@ static const cli_option options[] = {
     { "steps", 0, CLI_INT, AT(steps), 1, 1000, .value = "N",
       .help = "scheduler: default as many as model_output has" },
     { "eta", 0, CLI_DOUBLE, AT(eta), 0, 1, .value = "X", .help = "scheduler: share of fresh noise" },
+    { "guidance", 0, CLI_DOUBLE, AT(guidance), 1, 100, .value = "X",
+      .help = "train-step: inside the loss; 1 (default): none" },
+    { "snr-gamma", 0, CLI_DOUBLE, AT(snr_gamma), 0, 1e6, .value = "X",
+      .help = "train-step: of min-SNR weights, default 5; 0: none" },
     { "framing", 0, CLI_CHOICE, AT(framing), .choices = framings, .value = "NAME",
       .help = "mel: art2mus (default, centred) or audioldm2" },
     { "from", 0, CLI_INT, AT(from), 1, 768000, .value = "RATE", .help = "resample: Hz of the input" },
@@ -52,7 +58,7 @@ static const cli_option options[] = {
     { 0 }
 };
 
-/* ------------------------------------------------------------------ what has no weights */
+/* ------------------------------------------------------------------ what is no network */
 
 static atm_status run_scheduler(const args *a)
 {
@@ -81,24 +87,47 @@ static atm_status run_resize(const args *a)
     return cli_forward_resize(a->inputs, a->outputs, a->size);
 }
 
+enum { MAX_NAMES = 64 };
+
+/* The names of --grad, NULL ends. */
+static atm_status list_grad(const args *a, const char *grad[MAX_NAMES + 1])
+{
+    if (a->grad.n > MAX_NAMES) return atm_fail(ATM_E_USAGE, "at most %d --grad", MAX_NAMES);
+    for (int i = 0; i < a->grad.n; i++) grad[i] = a->grad.item[i];
+    grad[a->grad.n] = NULL;
+    return ATM_OK;
+}
+
+static atm_status run_train_step(const args *a)
+{
+    const char *grad[MAX_NAMES + 1];
+    atm_device *device;
+    TRY_RETURN(list_grad(a, grad));
+    TRY_RETURN(atm_device_open(a->backend, a->threads, &device));
+    const atm_status status = atm_train_step_forward(device, &(atm_train_step_request){
+        .model = a->weights, .inputs = a->inputs, .outputs = a->outputs, .grad = a->grad.n ? grad : NULL,
+        .guidance = a->guidance, .snr_gamma = a->snr_gamma });
+    atm_device_close(device);
+    return status;
+}
+
 static const struct {
     const char *name;
     bool needs_folder;
     atm_status (*run)(const args *a);
 } plain[] = {
     { "scheduler", true, run_scheduler }, { "mel", false, run_mel }, { "resample", false, run_resample },
-    { "resize", false, run_resize }
+    { "resize", false, run_resize }, { "train-step", true, run_train_step }
 };
-enum { N_PLAIN = sizeof plain / sizeof plain[0], MAX_NAMES = 64 };
+enum { N_PLAIN = sizeof plain / sizeof plain[0] };
 
 /* ------------------------------------------------------------------ networks */
 
 static atm_status run_network(const args *a, const char *name)
 {
-    const char *grad[MAX_NAMES + 1] = { NULL };
+    const char *grad[MAX_NAMES + 1];
     atm_device *device;
-    if (a->grad.n > MAX_NAMES) return atm_fail(ATM_E_USAGE, "at most %d --grad", MAX_NAMES);
-    for (int i = 0; i < a->grad.n; i++) grad[i] = a->grad.item[i];
+    TRY_RETURN(list_grad(a, grad));
     TRY_RETURN(atm_device_open(a->backend, a->threads, &device));
     const atm_component_request request = {
         .component = name, .weights = a->weights, .inputs = a->inputs, .outputs = a->outputs,
@@ -161,7 +190,11 @@ const cli_command cli_forward = {
     "  scheduler       sample, model_output [steps,B,...]           trajectory, timesteps\n"
     "  mel             waveform [B,N] at 16 kHz                     mel [B,T,64]\n"
     "  resample        waveform [B,N]                               waveform\n"
-    "  resize          image [H,W,3] u8                             image [N,N,3] u8\n\n"
-    "With --grad, an input grad_output.NAME for each output gives grad.NAME.",
+    "  resize          image [H,W,3] u8                             image [N,N,3] u8\n"
+    "  train-step      image_embeds [B,E], latents [B,8,T,F],       loss, grad.adapter.TENSOR\n"
+    "                  noise like it, timestep [B]; the tensors\n"
+    "                  of conditioning.safetensors, or the model's\n\n"
+    "With --grad, an input grad_output.NAME for each output gives grad.NAME.  train-step takes a whole\n"
+    "model, latents as the UNet sees them, and globs: --grad 'unet.conv_in.*'; default adapter.*.",
     options, &defaults, sizeof(args), 1, 1, forward
 };

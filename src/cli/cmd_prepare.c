@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/memory_stream.h"
 #include "cli/commands.h"
 #include "cli/signals.h"
 #include "cli/terminal.h"
@@ -90,14 +91,12 @@ static char *command_line(const args *a)
 {
     char *text = NULL;
     size_t bytes;
-    FILE *out = open_memstream(&text, &bytes);
+    FILE *out = atm_memory_stream(&text, &bytes);
     if (!out) return NULL;
     fputs("arttomus prepare", out);
     for (const cli_option *o = options; o->name; o++)
         if (is_told(o->name)) append_option(o, a, out);
-    if (fclose(out) == 0) return text;
-    free(text);
-    return NULL;
+    return fclose(out) == 0 ? text : NULL;
 }
 
 /* ------------------------------------------------------------------ telling */

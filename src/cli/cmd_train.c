@@ -27,11 +27,14 @@ static const char *const comms[] = { "auto", "self", "mpi", NULL };
 #define AT(member) offsetof(args, member)
 static const cli_option options[] = {
     { "config", 'c', CLI_TEXT, AT(config), .value = "FILE", .help = "the run (YAML; configs/train/)" },
-    { "dry-run", 0, CLI_FLAG, AT(dry_run), .help = "check config, model, data and memory, try one step, write nothing" },
-    { "print-config", 0, CLI_FLAG, AT(print_config), .help = "print every key with its value and meaning, and stop" },
+    { "dry-run", 0, CLI_FLAG, AT(dry_run), 
+      .help = "check config, model, data and memory, try one step, write nothing" },
+    { "print-config", 0, CLI_FLAG, AT(print_config),
+      .help = "print every key with its value and meaning, and stop" },
     { "backend", 0, CLI_CHOICE, AT(backend), .choices = backends, .value = "NAME",
       .help = "auto (default), cpu, cuda, ref" },
-    { "threads", 't', CLI_INT, AT(threads), 1, 1024, .value = "N", .help = "of each rank (default: one for each core)" },
+    { "threads", 't', CLI_INT, AT(threads), 1, 1024, .value = "N",
+      .help = "of each rank (default: one for each core)" },
     { "comm", 0, CLI_CHOICE, AT(comm), .choices = comms, .value = "NAME",
       .help = "auto (default: mpi under mpirun or srun), self, mpi" },
     { "no-env-detect", 0, CLI_FLAG, AT(no_env_detect), .help = "do not look for a launcher's variables" },
@@ -69,7 +72,8 @@ static atm_status load_config(run *r)
 {
     const args *a = r->args;
     if (!a->config && a->common.rest.n == 0)
-        return atm_fail(ATM_E_USAGE, "which run? --config FILE, or KEY=VALUE...: arttomus train --print-config lists the keys");
+        return atm_fail(ATM_E_USAGE, "which run? --config FILE, or KEY=VALUE...: "
+                        "arttomus train --print-config lists the keys");
     return atm_train_config_load(a->config, a->common.rest.item, a->common.rest.n, &r->config);
 }
 
@@ -79,7 +83,8 @@ static atm_status load_config(run *r)
 static void begin_log_file(const run *r)
 {
     char path[PATH_MAX];
-    if (snprintf(path, sizeof path, "%s/log.jsonl", r->config.output) < (int)sizeof path) cli_log_copy_to(path);
+    const int n = snprintf(path, sizeof path, "%s/log.jsonl", r->config.output);
+    if (n < (int)sizeof path) cli_log_copy_to(path);
 }
 
 static atm_train_wish on_progress(const atm_train_progress *progress, void *user)
@@ -107,7 +112,9 @@ static atm_status run_training(run *r)
     TRY_RETURN(atm_device_open(r->args->backend, r->args->threads, &r->device));
     cli_progress_begin();
     const atm_status status = atm_train(&r->config, &(atm_train_options){
-        .device = r->device, .comm = r->comm, .progress = on_progress, .user = r, .dry_run = r->args->dry_run });
+        .device = r->device, .comm = r->comm, .dry_run = r->args->dry_run,
+        .progress = on_progress, .user = r
+    });
     cli_progress_end();
     return status;
 }
@@ -117,8 +124,10 @@ static void report(const run *r, atm_status status)
 {
     if (status == ATM_E_REQUEUE && r->first) atm_log(ATM_LOG_INFO, "%s", atm_error());
     else if (status != ATM_OK && status != ATM_E_REQUEUE) cli_print_error(atm_error());
-    if (status == ATM_OK && r->first && !r->args->dry_run) printf("%s/model\n", r->config.output);
     atm_clear_error();
+    if (status != ATM_OK || !r->first || r->args->dry_run) return;
+    atm_log(ATM_LOG_INFO, "all %d updates are done", r->config.train.max_train_steps);
+    printf("%s/model\n", r->config.output);
 }
 
 static atm_status train(void *values)

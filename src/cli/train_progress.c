@@ -14,8 +14,9 @@ static json_t *number(double value) { return isfinite(value) ? json_real(value) 
 static json_t *as_json(const atm_train_progress *p)
 {
     return json_pack("{s:I, s:I, s:o, s:o, s:o, s:o, s:I, s:s?}", "step", (json_int_t)p->step,
-                     "steps", (json_int_t)p->max_steps, "loss", number(p->loss), "it_per_s", number(p->steps_per_second),
-                     "left", number(p->seconds_left), "data_wait", number(p->data_wait),
+                     "steps", (json_int_t)p->max_steps, "loss", number(p->loss),
+                     "it_per_s", number(p->steps_per_second), "left", number(p->seconds_left),
+                     "data_wait", number(p->data_wait),
                      "bad_steps", (json_int_t)p->bad_steps, "note", p->note);
 }
 

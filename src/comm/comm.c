@@ -217,6 +217,25 @@ atm_status atm_comm_barrier(atm_comm *comm)
     return alone(comm) ? ATM_OK : begin(comm, ATM_COMM_BARRIER, 0, 0);
 }
 
+static int first_that_differs(const char *all, size_t bytes, int size)
+{
+    for (int r = 1; r < size; r++)
+        if (memcmp(all + (size_t)r * bytes, all, bytes) != 0) return r;
+    return 0;
+}
+
+atm_status atm_comm_agree(atm_comm *comm, const void *data, size_t bytes, const char *what)
+{
+    if (alone(comm)) return ATM_OK;
+    char *all = malloc((size_t)comm->launch.size * bytes + 1);
+    if (!all) return atm_fail(ATM_E_MEMORY, "no memory to compare the %s of %d ranks", what, comm->launch.size);
+    const atm_status status = atm_comm_gather(comm, data, bytes, all);
+    const int other = status == ATM_OK ? first_that_differs(all, bytes, comm->launch.size) : 0;
+    free(all);
+    return other == 0 ? status : atm_fail(ATM_E_CONFIG, "rank %d has another %s than rank 0: do all ranks see the same "
+                                          "files, and the same command line?", other, what);
+}
+
 /* The message of what made the caller close stays the last one. */
 static bool part(atm_comm *comm)
 {

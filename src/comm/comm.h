@@ -60,6 +60,10 @@ atm_status atm_comm_gather(atm_comm *comm, const void *data, size_t bytes, void 
 /* Returns when all ranks have called it. */
 atm_status atm_comm_barrier(atm_comm *comm);
 
+/* All ranks hold the same bytes.  ATM_E_CONFIG, on all of them, when not: `what` ("configuration", "checkpoint")
+ * and the first rank that differs from rank 0.  For digests: size * bytes of memory. */
+atm_status atm_comm_agree(atm_comm *comm, const void *data, size_t bytes, const char *what);
+
 /* Whether a backend can be used here: *text is its library's name and version.  ATM_E_DEVICE: why not. */
 atm_status atm_comm_probe(const char *backend, const char **text);
 

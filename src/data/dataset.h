@@ -2,11 +2,15 @@
  *
  *     /artworks/<column> [A, ...]     one row an artwork: embedding, pixels, texts ...
  *     /clips/<column>    [C, ...]     one row a clip: latent_mean, latent_logvar, mel, audio, texts ...
- *     /pairs/<column>    [P]          artwork, clip (row numbers), split
+ *     /pairs/<column>    [P]          artwork, clip (row numbers), split (0, 1, 2), all whole numbers ...
  *
  * Every column is contiguous, of one of our dtypes or of fixed-length UTF-8 text, and has a
  * companion <column>.xxh3 with the XXH3-64 of each row.  Rows are read by pread at the
- * column's place in the file: any thread, no HDF5 lock, every row verified. */
+ * column's place in the file: any thread, no lock, every row verified.  libhdf5 is not used:
+ * dataset_hdf5.h and dataset_structure.h say why.
+ *
+ * A column's name is artworks/x, clips/x or pairs/x, x being 1 to 63 letters, digits, underscores.
+ * To add a column nothing is to be done here; to add a type, a row in dataset_structure.c. */
 #ifndef ATM_DATA_DATASET_H
 #define ATM_DATA_DATASET_H
 
@@ -36,7 +40,9 @@ typedef struct { int32_t artwork, clip; atm_split split; } atm_pair;    /* -1: n
 typedef struct atm_dataset atm_dataset;
 
 /* Reading: only contiguous columns of known types, wholly inside the file; no external or
- * virtual storage, no filters, no links out.  ATM_E_NOINPUT, or ATM_E_DATA with the reason. */
+ * virtual storage, no filters, no links out.  Reads structure, pairs and the hashes of all rows, and
+ * compares the fingerprint with the file's own.  ATM_E_NOINPUT; ATM_E_DATA with the reason
+ * and what to do; ATM_E_MEMORY. */
 atm_status atm_dataset_open(const char *path, atm_dataset **out);
 void       atm_dataset_close(atm_dataset *dataset);             /* NULL is allowed */
 
@@ -47,24 +53,32 @@ const atm_pair   *atm_dataset_pairs(const atm_dataset *dataset);
 const atm_column *atm_dataset_find(const atm_dataset *dataset, const char *name);
 /* A text attribute of the file ("model", "model_fingerprint", "framing" ...); NULL: none. */
 const char       *atm_dataset_attribute(const atm_dataset *dataset, const char *name);
-/* Of the file's content: XXH3-128 of all row hashes and attributes, as 32 hex digits. */
+/* Of the file's content: XXH3-128 of names, types, shapes and row hashes of all columns, and of the
+ * attributes but "fingerprint", as 32 hex digits (docs/DATASET.md).  Places in the file do not matter. */
 const char       *atm_dataset_fingerprint(const atm_dataset *dataset);
 
-/* One row into out [row_bytes], from any thread.  ATM_E_DATA: the row's hash differs, or the file was
- * changed or shortened since it was opened. */
+/* One row of a column of this dataset into out [row_bytes], from any thread.  ATM_E_DATA: the row's hash
+ * differs from what it was at open; the message tells a damaged file from one changed or shortened since. */
 atm_status atm_dataset_read(const atm_dataset *dataset, const atm_column *column, size_t row, void *out);
 
-/* ---- writing: the file appears under `path` complete, or not at all ---- */
+/* ---- writing: the file appears under `path` complete and readable, or not at all ---- */
 
 typedef struct atm_dataset_writer atm_dataset_writer;
 
+/* ATM_E_IO. */
 atm_status atm_dataset_begin(const char *path, atm_dataset_writer **out);
-/* Declares a column before its rows; `column->name`, dtype, text, rank, dim, rows are read. */
+/* Declares a column before its rows; `column->name`, dtype, text, rank, dim, rows are read.  Its place on
+ * the disk is taken at once.  ATM_E_DATA: no such column can be; ATM_E_IO: no room.  No commit after that. */
 atm_status atm_dataset_declare(atm_dataset_writer *writer, const atm_column *column);
-/* A row of a declared column, in any order, each once. */
+/* A row [row_bytes] of a declared column, in any order, each once, from any thread.  ATM_E_BUG: not declared,
+ * out of range, or put before; ATM_E_DATA: text that is not UTF-8; ATM_E_IO.  No commit after that. */
 atm_status atm_dataset_put(atm_dataset_writer *writer, const char *column, size_t row, const void *data);
+/* An attribute; again: replaces it.  "schema" and "fingerprint" are the writer's own.  ATM_E_DATA: not a
+ * name, or text above 32 KiB or not UTF-8. */
 atm_status atm_dataset_set(atm_dataset_writer *writer, const char *attribute, const char *text);
-atm_status atm_dataset_commit(atm_dataset_writer *writer);      /* frees the writer in every case */
+/* Frees the writer in every case; a failure leaves what was under the path before.  ATM_E_BUG with how many
+ * rows of which column were not put; ATM_E_DATA: pairs that point nowhere, groups that disagree; ATM_E_IO. */
+atm_status atm_dataset_commit(atm_dataset_writer *writer);
 void       atm_dataset_abort(atm_dataset_writer *writer);       /* NULL is allowed */
 
 #endif

@@ -6,9 +6,10 @@
 #include "base/size.h"
 #include "data/dataset_structure.h"
 
-enum { MAX_BYTES = 64 << 20, BLOCK = 64,        /* the least that a block counts: endless chains of empty ones */
-       MAX_BLOCKS = 64,                         /* of an object */
-       SHARED = 2 };                            /* a message's flag */
+enum { MAX_BYTES = 64 << 20,
+       BLOCK = 64,              /* an empty block counts too: chains of them would never end */
+       MAX_BLOCKS = 64,         /* of an object */
+       SHARED = 2 };            /* a message's flag */
 
 static const char remedy[] = "h5repack OLD NEW writes it anew";
 
@@ -34,8 +35,9 @@ uint64_t atm_cursor_number(atm_cursor *c, int bytes)
 atm_status atm_hdf5_block(atm_hdf5_file *file, uint64_t offset, uint64_t bytes, atm_cursor *out)
 {
     size_t end;
+    *out = (atm_cursor){ .bad = true };
     if (!atm_add_size(offset, bytes, &end) || end > (size_t)file->dataset->at_open.st_size)
-        return atm_fail(ATM_E_DATA, "is cut or damaged: %llu bytes of its structure at %llu lie beyond its end at %lld",
+        return atm_fail(ATM_E_DATA, "is cut or damaged: %llu bytes of structure at %llu, and it ends at %lld",
                         (unsigned long long)bytes, (unsigned long long)offset,
                         (long long)file->dataset->at_open.st_size);
     if (bytes + BLOCK > MAX_BYTES - file->bytes)
@@ -65,7 +67,8 @@ static atm_status verify(atm_cursor *c, uint64_t offset)
 static atm_status check_sizes(unsigned offsets, unsigned lengths)
 {
     if (offsets == 8 && lengths == 8) return ATM_OK;
-    return atm_fail(ATM_E_DATA, "has addresses of %u and lengths of %u bytes, not 8; %s", offsets, lengths, remedy);
+    return atm_fail(ATM_E_DATA, "has addresses of %u bytes, lengths of %u, not 8; %s", offsets, lengths,
+                    remedy);
 }
 
 static atm_status check_end(const atm_hdf5_file *file, uint64_t base, uint64_t end)
@@ -133,7 +136,8 @@ typedef struct {
 
 static atm_status add_block(header *h, atm_cursor data)
 {
-    if (h->n_blocks == MAX_BLOCKS) return atm_fail(ATM_E_DATA, "is damaged: an object in more than %d pieces", MAX_BLOCKS);
+    if (h->n_blocks == MAX_BLOCKS)
+        return atm_fail(ATM_E_DATA, "is damaged: an object in more than %d pieces", MAX_BLOCKS);
     h->block[h->n_blocks].offset = atm_cursor_number(&data, 8);
     h->block[h->n_blocks++].bytes = atm_cursor_number(&data, 8);
     return data.bad ? atm_fail(ATM_E_DATA, "is damaged: an object without its continuation") : ATM_OK;
@@ -145,7 +149,7 @@ static atm_status add_message(header *h, unsigned kind, unsigned flags, atm_curs
     if (kind == 0) return ATM_OK;
     if (kind == ATM_HDF5_CONTINUATION) return add_block(h, data);
     if (flags & SHARED)
-        return atm_fail(ATM_E_DATA, "shares types or attributes between objects (h5py: a named type); store each by itself");
+        return atm_fail(ATM_E_DATA, "shares types between objects (a named type); store each by itself");
     if (h->object->n == ATM_HDF5_MESSAGES)
         return atm_fail(ATM_E_DATA, "has an object of more than %d parts", ATM_HDF5_MESSAGES);
     h->object->message[h->object->n++] = (atm_hdf5_message){ kind, data };
@@ -179,7 +183,8 @@ static atm_status read_continuation(atm_hdf5_file *file, header *h, uint64_t off
     if (h->version == 2) {
         TRY_RETURN(verify(&c, offset));
         const unsigned char *mark = atm_cursor_bytes(&c, 4);
-        if (!mark || memcmp(mark, "OCHK", 4) != 0) return atm_fail(ATM_E_DATA, "is damaged: a continuation is none");
+        if (!mark || memcmp(mark, "OCHK", 4) != 0)
+            return atm_fail(ATM_E_DATA, "is damaged: an object's continuation is none");
     }
     return read_messages(h, &c);
 }
@@ -191,26 +196,27 @@ static atm_status read_header_1(atm_hdf5_file *file, header *h, uint64_t address
     h->version = (unsigned)atm_cursor_number(&c, 1);
     atm_cursor_bytes(&c, 7);
     const uint64_t bytes = atm_cursor_number(&c, 4);
-    if (h->version != 1) return atm_fail(ATM_E_DATA, "is damaged: there is no object at byte %llu",
-                                         (unsigned long long)address);
+    if (h->version != 1)
+        return atm_fail(ATM_E_DATA, "is damaged: no object at byte %llu", (unsigned long long)address);
     TRY_RETURN(atm_hdf5_block(file, address + 16, bytes, &c));
     return read_messages(h, &c);
 }
 
 static atm_status read_header_2(atm_hdf5_file *file, header *h, uint64_t address)
 {
-    static const int times[2] = { 0, 16 }, phase[2] = { 0, 4 };
+    enum { TIMES = 32, PHASE = 16 };            /* flags: sixteen bytes of times, four of limits */
     atm_cursor c;
+    size_t all;
     h->version = 2;
     TRY_RETURN(atm_hdf5_block(file, address, 6, &c));
     atm_cursor_bytes(&c, 5);
     h->flags = (unsigned)atm_cursor_number(&c, 1);
-    const int extra = times[h->flags >> 5 & 1] + phase[h->flags >> 4 & 1], width = 1 << (h->flags & 3);
-    TRY_RETURN(atm_hdf5_block(file, address + 6 + (unsigned)extra, (uint64_t)width, &c));
-    const uint64_t bytes = atm_cursor_number(&c, width);
-    const uint64_t before = 6 + (uint64_t)(extra + width);
-    size_t all;
-    if (!atm_add_size(bytes, before + 4, &all)) all = SIZE_MAX;
+    const unsigned extra = (h->flags & TIMES ? 16 : 0) + (h->flags & PHASE ? 4 : 0);
+    const unsigned width = 1u << (h->flags & 3);
+    const uint64_t before = 6 + extra + width;
+    TRY_RETURN(atm_hdf5_block(file, address + 6 + extra, width, &c));
+    const uint64_t bytes = atm_cursor_number(&c, (int)width);
+    if (!atm_add_size(bytes, before + 4, &all)) all = SIZE_MAX;         /* which no file has */
     TRY_RETURN(atm_hdf5_block(file, address, all, &c));
     TRY_RETURN(verify(&c, address));
     atm_cursor_bytes(&c, before);

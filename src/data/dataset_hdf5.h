@@ -5,9 +5,9 @@
  * helps, it died looking for the objects.  Here every byte comes out of a block that was read whole and
  * inside the file, through a cursor that cannot leave it.
  *
- * Source: "HDF5 File Format Specification Version 3.0".  Superblocks 0 to 3, object headers 1 and 2, groups as
- * symbol tables or as links in the header.  Not: links in a fractal heap (h5py with libver="latest" and
- * more than eight in a group), shared messages, files with a user block. */
+ * Source: "HDF5 File Format Specification Version 3.0".  Superblocks 0 to 3, object headers 1 and 2,
+ * groups as symbol tables or as links in the header.  Not: links in a fractal heap (h5py with
+ * libver="latest" and more than eight in a group), shared messages, files with a user block. */
 #ifndef ATM_DATA_DATASET_HDF5_H
 #define ATM_DATA_DATASET_HDF5_H
 
@@ -36,9 +36,10 @@ atm_status atm_hdf5_block(atm_hdf5_file *file, uint64_t offset, uint64_t bytes, 
 enum { ATM_HDF5_MESSAGES = 512 };
 
 typedef enum {
-    ATM_HDF5_DATASPACE = 1, ATM_HDF5_LINK_INFO = 2, ATM_HDF5_DATATYPE = 3, ATM_HDF5_FILL_VALUE = 5, ATM_HDF5_LINK = 6,
-    ATM_HDF5_EXTERNAL = 7, ATM_HDF5_LAYOUT = 8, ATM_HDF5_GROUP_INFO = 10, ATM_HDF5_FILTERS = 11,
-    ATM_HDF5_ATTRIBUTE = 12, ATM_HDF5_CONTINUATION = 16, ATM_HDF5_SYMBOL_TABLE = 17, ATM_HDF5_ATTRIBUTE_INFO = 21
+    ATM_HDF5_DATASPACE = 1, ATM_HDF5_LINK_INFO = 2, ATM_HDF5_DATATYPE = 3, ATM_HDF5_FILL_VALUE = 5,
+    ATM_HDF5_LINK = 6, ATM_HDF5_EXTERNAL = 7, ATM_HDF5_LAYOUT = 8, ATM_HDF5_GROUP_INFO = 10,
+    ATM_HDF5_FILTERS = 11, ATM_HDF5_ATTRIBUTE = 12, ATM_HDF5_CONTINUATION = 16, ATM_HDF5_SYMBOL_TABLE = 17,
+    ATM_HDF5_ATTRIBUTE_INFO = 21
 } atm_hdf5_kind;
 
 typedef struct { unsigned kind; atm_cursor data; } atm_hdf5_message;

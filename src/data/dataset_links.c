@@ -14,12 +14,14 @@ static bool is_printable(const char *name, size_t n)
 }
 
 /* The name is not yet ended by a zero. */
-static atm_status add_link(atm_hdf5_file *file, atm_hdf5_links *to, const char *name, size_t n, uint64_t address)
+static atm_status add_link(atm_hdf5_file *file, atm_hdf5_links *to, const char *name, size_t n,
+                           uint64_t address)
 {
-    if (to->n == ATM_HDF5_LINKS) return atm_fail(ATM_E_DATA, "has more than %d objects in a group", ATM_HDF5_LINKS);
+    if (to->n == ATM_HDF5_LINKS)
+        return atm_fail(ATM_E_DATA, "has more than %d objects in a group", ATM_HDF5_LINKS);
     if (n > ATM_DATASET_NAME + strlen(ATM_DATASET_COMPANION))
         return atm_fail(ATM_E_DATA, "has an object's name of %zu bytes, longer than %d", n, ATM_DATASET_NAME);
-    if (!is_printable(name, n)) return atm_fail(ATM_E_DATA, "has an object's name that is not printable ASCII");
+    if (!is_printable(name, n)) return atm_fail(ATM_E_DATA, "has an object's name that is not ASCII");
     char *copy = atm_arena_alloc(&file->arena, n + 1, 1);
     if (!copy) return atm_fail(ATM_E_MEMORY, "out of memory for its structure");
     memcpy(copy, name, n);
@@ -46,7 +48,8 @@ static atm_status take_link(atm_hdf5_file *file, atm_cursor c, atm_hdf5_links *t
     if (!name || version != 1) return atm_fail(ATM_E_DATA, "is damaged: a link is none");
     if (kind != 0) return refuse_link(name, n);
     const uint64_t address = atm_cursor_number(&c, 8);
-    return c.bad ? atm_fail(ATM_E_DATA, "is damaged: a link leads nowhere") : add_link(file, to, name, n, address);
+    if (c.bad) return atm_fail(ATM_E_DATA, "is damaged: a link leads nowhere");
+    return add_link(file, to, name, n, address);
 }
 
 static atm_status check_link_info(atm_cursor c)
@@ -55,7 +58,7 @@ static atm_status check_link_info(atm_cursor c)
     const unsigned flags = (unsigned)atm_cursor_number(&c, 1);
     if (flags & 1) atm_cursor_bytes(&c, 8);
     if (atm_cursor_number(&c, 8) == ATM_HDF5_NOWHERE) return ATM_OK;
-    return atm_fail(ATM_E_DATA, "keeps the links of a group in a heap; h5repack OLD NEW makes a table of them");
+    return atm_fail(ATM_E_DATA, "keeps the links of a group in a heap; h5repack OLD NEW makes a table of it");
 }
 
 static atm_status list_header(atm_hdf5_file *file, const atm_hdf5_object *group, atm_hdf5_links *to)
@@ -72,7 +75,10 @@ static atm_status list_header(atm_hdf5_file *file, const atm_hdf5_object *group,
 
 typedef struct { atm_hdf5_file *file; atm_cursor names; atm_hdf5_links *to; } table;
 
-static atm_status broken_table(void) { return atm_fail(ATM_E_DATA, "is damaged: the table of a group is none"); }
+static atm_status broken_table(void)
+{
+    return atm_fail(ATM_E_DATA, "is damaged: the table of a group is none");
+}
 
 static bool begins_with(atm_cursor *c, const char mark[4])
 {

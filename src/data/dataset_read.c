@@ -1,7 +1,7 @@
 /* dataset_read.c - opening a dataset, and its rows: see dataset.h.
  *
- * libhdf5 is asked once, at open, what there is and where (dataset_scan.c).  The hashes of all rows are
- * kept in memory: whatever happens to the file later, a row is read as it was at open or not at all. */
+ * What there is and where is learnt once, at open (dataset_scan.c).  The hashes of all rows are kept in
+ * memory: whatever happens to the file later, a row is read as it was at open or not at all. */
 #include "data/dataset_private.h"
 
 #include <errno.h>
@@ -44,8 +44,8 @@ static bool is_changed(const atm_dataset *d)
 {
     struct stat now;
     const struct stat *then = &d->at_open;
-    return fstat(d->fd, &now) < 0 || now.st_size != then->st_size || now.st_mtim.tv_sec != then->st_mtim.tv_sec ||
-           now.st_mtim.tv_nsec != then->st_mtim.tv_nsec;
+    return fstat(d->fd, &now) < 0 || now.st_size != then->st_size ||
+           now.st_mtim.tv_sec != then->st_mtim.tv_sec || now.st_mtim.tv_nsec != then->st_mtim.tv_nsec;
 }
 
 static atm_status read_row(const atm_dataset *d, const atm_dataset_entry *e, size_t row, void *out)
@@ -55,9 +55,10 @@ static atm_status read_row(const atm_dataset *d, const atm_dataset_entry *e, siz
     TRY_RETURN(atm_dataset_pread(d, out, c->row_bytes, c->offset + row * c->row_bytes));
     const uint64_t hash = XXH3_64bits(out, c->row_bytes);
     if (hash == e->hash[row]) return ATM_OK;
-    return atm_fail(ATM_E_DATA, "row %zu has hash %016llx, not %016llx: the file %s", row, (unsigned long long)hash,
-                    (unsigned long long)e->hash[row], is_changed(d) ? "was changed after it was opened"
-                    : "is damaged; copy it again or prepare it again");
+    return atm_fail(ATM_E_DATA, "row %zu has hash %016llx, not %016llx: the file %s", row,
+                    (unsigned long long)hash, (unsigned long long)e->hash[row],
+                    is_changed(d) ? "was changed after it was opened"
+                                  : "is damaged; copy it again or prepare it again");
 }
 
 atm_status atm_dataset_read(const atm_dataset *d, const atm_column *column, size_t row, void *out)
@@ -133,7 +134,7 @@ static atm_status check_schema(const atm_dataset *d)
 {
     const char *schema = atm_dataset_attribute(d, "schema");
     if (schema && strcmp(schema, ATM_DATASET_SCHEMA) == 0) return ATM_OK;
-    return atm_fail(ATM_E_DATA, "its attribute schema is %s, not %s: it is not a dataset, or one of another version",
+    return atm_fail(ATM_E_DATA, "its attribute schema is %s, not %s: it is no dataset, or of another version",
                     schema ? schema : "missing", ATM_DATASET_SCHEMA);
 }
 
@@ -143,7 +144,8 @@ static atm_status check_fingerprint(atm_dataset *d)
     TRY_RETURN(atm_dataset_table_fingerprint(&d->table, d->fingerprint));
     const char *said = atm_dataset_attribute(d, "fingerprint");
     if (!said || strcmp(said, d->fingerprint) == 0) return ATM_OK;
-    return atm_fail(ATM_E_DATA, "has fingerprint %s but says %s: it is damaged or was edited", d->fingerprint, said);
+    return atm_fail(ATM_E_DATA, "has fingerprint %s but says %s: it is damaged or was edited", d->fingerprint,
+                    said);
 }
 
 /* ------------------------------------------------------------------ opening */
@@ -152,7 +154,7 @@ static atm_status open_file(atm_dataset *d)
 {
     static const char magic[] = "\x89HDF\r\n\x1a\n";
     char start[sizeof magic - 1] = { 0 };
-    d->fd = open(d->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);       /* a pipe must not block: it is refused below */
+    d->fd = open(d->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);       /* a pipe is refused, not waited for */
     if (d->fd < 0 || fstat(d->fd, &d->at_open) < 0)
         return atm_fail(ATM_E_NOINPUT, "cannot be opened: %s", strerror(errno));
     if (!S_ISREG(d->at_open.st_mode)) return atm_fail(ATM_E_NOINPUT, "is not a file");

@@ -29,15 +29,19 @@ typedef struct {
 
 /* ------------------------------------------------------------------ layout (IV.A.2.i) */
 
-static const char remedy[] = "datasets are stored in one piece: h5repack -l CONTI -f NONE OLD NEW makes it so";
+static const char remedy[] =
+    "datasets are stored in one piece: h5repack -l CONTI -f NONE OLD NEW makes it so";
 
 static atm_status check_layout(const atm_hdf5_object *object, layout kind)
 {
-    static const char *const is[] = { [COMPACT] = "is stored in its header", [CHUNKED] = "is stored in chunks",
-                                      [VIRTUAL] = "is virtual, its rows lie elsewhere" };
+    static const char *const is[] = {
+        [COMPACT] = "is stored in its header", [CHUNKED] = "is stored in chunks",
+        [VIRTUAL] = "is virtual, its rows lie elsewhere",
+    };
     if (atm_hdf5_find(object, ATM_HDF5_EXTERNAL))
         return atm_fail(ATM_E_DATA, "lies in external files; copy it into this one");
-    if (atm_hdf5_find(object, ATM_HDF5_FILTERS)) return atm_fail(ATM_E_DATA, "is filtered (compressed); %s", remedy);
+    if (atm_hdf5_find(object, ATM_HDF5_FILTERS))
+        return atm_fail(ATM_E_DATA, "is filtered (compressed); %s", remedy);
     if (kind == CONTIGUOUS) return ATM_OK;
     return atm_fail(ATM_E_DATA, "%s; %s", kind <= VIRTUAL ? is[kind] : "has an unknown layout", remedy);
 }
@@ -65,10 +69,10 @@ static atm_status check_place(const scan *s, const found *f, size_t bytes, uint6
     if (bytes == 0) return ATM_OK;
     if (f->offset == ATM_HDF5_NOWHERE) return atm_fail(ATM_E_DATA, "has no storage: no row was ever written");
     if (f->bytes != bytes)
-        return atm_fail(ATM_E_DATA, "has %llu bytes of storage, its shape needs %zu", (unsigned long long)f->bytes,
-                        bytes);
+        return atm_fail(ATM_E_DATA, "has %llu bytes of storage, its shape needs %zu",
+                        (unsigned long long)f->bytes, bytes);
     if (!atm_add_size(f->offset, bytes, &end) || end > file_bytes)
-        return atm_fail(ATM_E_DATA, "its %zu bytes at %llu reach beyond the file's end at %llu; the file was cut", bytes,
+        return atm_fail(ATM_E_DATA, "%zu bytes at %llu reach beyond the file's end, %llu; it was cut", bytes,
                         (unsigned long long)f->offset, (unsigned long long)file_bytes);
     *offset = f->offset;
     return ATM_OK;
@@ -93,7 +97,8 @@ static atm_status read_shape(found *f)
     atm_cursor c = m ? m->data : (atm_cursor){ 0 };
     const int rank = m ? read_rank(&c) : -1;
     if (rank < 1 || rank > ATM_COLUMN_MAX_RANK + 1)
-        return atm_fail(ATM_E_DATA, "has %d dimensions; 1 (rows) to %d are possible", rank, ATM_COLUMN_MAX_RANK + 1);
+        return atm_fail(ATM_E_DATA, "has %d dimensions; 1 (rows) to %d are possible", rank,
+                        ATM_COLUMN_MAX_RANK + 1);
     f->rank = rank - 1;
     f->rows = atm_cursor_number(&c, 8);
     for (int i = 0; i < rank; i++) {
@@ -106,11 +111,12 @@ static atm_status read_shape(found *f)
 
 /* ------------------------------------------------------------------ types (IV.A.2.d) */
 
-/* The high half of the first byte is the message's version: for plain types its content is the same in all. */
+/* The high half of the first byte is the message's version; plain types are the same in all. */
 static bool same_bytes(atm_cursor c, const atm_bytes *ours)
 {
     const unsigned char *theirs = atm_cursor_bytes(&c, ours->size);
-    return theirs && (theirs[0] & 15) == (ours->data[0] & 15) && memcmp(theirs + 1, ours->data + 1, ours->size - 1) == 0;
+    return theirs && (theirs[0] & 15) == (ours->data[0] & 15) &&
+           memcmp(theirs + 1, ours->data + 1, ours->size - 1) == 0;
 }
 
 /* Of an enum of two int8: versions before 3 pad the names to eight bytes, and the base has a version too. */
@@ -138,7 +144,7 @@ static atm_status is_dtype(atm_cursor type, atm_dtype dtype, bool *same)
 /* Text of fixed length, zero-terminated or zero-padded, ASCII or UTF-8; 0: it is none. */
 static size_t text_bytes(atm_cursor c)
 {
-    const unsigned kind = (unsigned)atm_cursor_number(&c, 1) & 15, padding = (unsigned)atm_cursor_number(&c, 1) & 15;
+    const uint64_t kind = atm_cursor_number(&c, 1) & 15, padding = atm_cursor_number(&c, 1) & 15;
     atm_cursor_bytes(&c, 2);
     const size_t bytes = atm_cursor_number(&c, 4);
     return !c.bad && kind == 3 && padding <= 1 ? bytes : 0;
@@ -154,8 +160,8 @@ static atm_status read_type(const found *f, atm_column *c)
     if (same) return ATM_OK;
     const size_t bytes = text_bytes(f->type);
     if (bytes == 0 || bytes > INT_MAX || f->rank != 0)
-        return atm_fail(ATM_E_DATA, "its type is not one of ours: little-endian float16, float32, float64, bfloat16, "
-                        "int32, int64, uint8, bool, or text of fixed length");
+        return atm_fail(ATM_E_DATA, "its type is not one of ours: little-endian float16, float32, float64, "
+                        "bfloat16, int32, int64, uint8, bool, or text of fixed length");
     *c = (atm_column){ .name = c->name, .dtype = ATM_U8, .text = true, .rank = 1, .dim = { (int)bytes },
                        .rows = c->rows };
     return ATM_OK;
@@ -243,7 +249,7 @@ static atm_status scan_group(scan *s, const atm_hdf5_link *link)
     atm_hdf5_object object;
     atm_hdf5_links *columns;
     if (!is_our_group(link->name))
-        return atm_fail(ATM_E_DATA, "%s: a dataset has the groups artworks, clips and pairs, and nothing else",
+        return atm_fail(ATM_E_DATA, "%s: a dataset has the groups artworks, clips, pairs and nothing else",
                         link->name);
     const atm_status status = list(s, link->address, &object, &columns);
     if (status != ATM_OK) return atm_fail_in(status, "%s", link->name);
@@ -253,13 +259,14 @@ static atm_status scan_group(scan *s, const atm_hdf5_link *link)
 
 /* ------------------------------------------------------------------ attributes (IV.A.2.m) */
 
-/* Versions 1 pads its three parts to eight bytes. */
+/* Version 1 pads its three parts to eight bytes. */
 static const unsigned char *part(atm_cursor *c, unsigned version, uint64_t bytes)
 {
     return atm_cursor_bytes(c, version == 1 ? (bytes + 7) / 8 * 8 : bytes);
 }
 
-static atm_status take_attribute(const scan *s, const char *name, atm_cursor type, atm_cursor space, atm_cursor data)
+static atm_status take_attribute(const scan *s, const char *name, atm_cursor type, atm_cursor space,
+                                 atm_cursor data)
 {
     char text[ATM_DATASET_TEXT + 1] = { 0 };
     const size_t bytes = text_bytes(type);
@@ -283,7 +290,8 @@ static atm_status read_attribute(const scan *s, atm_cursor c)
     if (c.bad || version < 1 || version > 3 || (version > 1 && flags != 0))
         return atm_fail(ATM_E_DATA, "has an attribute that is damaged or shares its type");
     memcpy(name, text, name_bytes < sizeof name - 1 ? name_bytes : sizeof name - 1);
-    return take_attribute(s, atm_dataset_is_name(name) ? name : "?", (atm_cursor){ type, type + type_bytes, false },
+    return take_attribute(s, atm_dataset_is_name(name) ? name : "?",
+                          (atm_cursor){ type, type + type_bytes, false },
                           (atm_cursor){ space, space + space_bytes, false }, c);
 }
 

@@ -54,8 +54,8 @@ static atm_status check_column(const atm_column *c, size_t *row_bytes)
         return atm_fail(ATM_E_DATA, "%s: not a column's name; those are artworks/x, clips/x or pairs/x, x "
                         "being 1 to %d letters, digits and underscores", c->name, ATM_DATASET_NAME);
     if (c->rank < 0 || c->rank > ATM_COLUMN_MAX_RANK || (c->text && (c->rank != 1 || c->dtype != ATM_U8)))
-        return atm_fail(ATM_E_DATA, "%s: a row of rank %d; 0 to %d are possible, 1 for text", c->name, c->rank,
-                        ATM_COLUMN_MAX_RANK);
+        return atm_fail(ATM_E_DATA, "%s: a row of rank %d; 0 to %d are possible, 1 for text", c->name,
+                        c->rank, ATM_COLUMN_MAX_RANK);
     if (c->rows > INT32_MAX || !row_size(c, row_bytes))
         return atm_fail(ATM_E_DATA, "%s: %zu rows of a size that is zero or too large", c->name, c->rows);
     return ATM_OK;
@@ -106,8 +106,8 @@ atm_status atm_dataset_table_set(atm_dataset_table *table, const char *name, con
 {
     const size_t n = strlen(text);
     if (!atm_dataset_is_name(name) || n > ATM_DATASET_TEXT || !atm_utf8_valid(text, n))
-        return atm_fail(ATM_E_DATA, "attribute %s: its name must be letters, digits and underscores, its text "
-                        "UTF-8 of at most %d bytes", name, ATM_DATASET_TEXT);
+        return atm_fail(ATM_E_DATA, "attribute %s: its name must be letters, digits and underscores, its "
+                        "text UTF-8 of at most %d bytes", name, ATM_DATASET_TEXT);
     atm_dataset_attr *found = find_attribute(table, name);
     if (!found && table->n_attributes == ATM_DATASET_ATTRIBUTES)
         return atm_fail(ATM_E_DATA, "attribute %s: more than %d attributes", name, ATM_DATASET_ATTRIBUTES);
@@ -140,15 +140,16 @@ atm_status atm_dataset_table_check(const atm_dataset_table *table)
             const atm_column *a = &table->entry[k]->column, *b = &table->entry[i]->column;
             const size_t n = group_length(a->name);
             if (strncmp(a->name, b->name, n) == 0 && a->rows != b->rows)
-                return atm_fail(ATM_E_DATA, "%s has %zu rows, %s has %zu; all columns of a group must have the "
-                                "same number", a->name, a->rows, b->name, b->rows);
+                return atm_fail(ATM_E_DATA, "%s has %zu rows, %s has %zu; all columns of a group must have "
+                                "the same number", a->name, a->rows, b->name, b->rows);
         }
     return check_pairs(table);
 }
 
 static int entries_by_name(const void *a, const void *b)
 {
-    return strcmp((*(atm_dataset_entry *const *)a)->column.name, (*(atm_dataset_entry *const *)b)->column.name);
+    return strcmp((*(atm_dataset_entry *const *)a)->column.name,
+                  (*(atm_dataset_entry *const *)b)->column.name);
 }
 
 static int attributes_by_name(const void *a, const void *b)

@@ -16,7 +16,7 @@ enum { ATM_DATASET_GROUPS = 3, ATM_DATASET_COLUMNS = 128, ATM_DATASET_ATTRIBUTES
        ATM_DATASET_NAME = 63,                       /* bytes of a name                                   */
        ATM_DATASET_TEXT = 32768 };                  /* of an attribute; HDF5 keeps it in a 64 KiB header */
 
-extern const char *const atm_dataset_groups[ATM_DATASET_GROUPS + 1];     /* "artworks", "clips", "pairs", NULL */
+extern const char *const atm_dataset_groups[ATM_DATASET_GROUPS + 1];    /* artworks, clips, pairs, NULL */
 
 typedef struct {
     atm_column column;                  /* first: an atm_column * of ours is an atm_dataset_entry * */

@@ -55,8 +55,8 @@ atm_status atm_dataset_begin(const char *path, atm_dataset_writer **out)
 static atm_status place(atm_dataset_writer *w, size_t bytes, uint64_t *offset)
 {
     size_t start, end;
-    if (!atm_round_up_size(w->end, bytes >= LARGE ? PAGE : ALIGN, &start) || !atm_add_size(start, bytes, &end) ||
-        end > (size_t)INT64_MAX)
+    if (!atm_round_up_size(w->end, bytes >= LARGE ? PAGE : ALIGN, &start) ||
+        !atm_add_size(start, bytes, &end) || end > (size_t)INT64_MAX)
         return atm_fail(ATM_E_DATA, "%zu bytes more are too many for a file", bytes);
     *offset = start;
     w->end = end;
@@ -67,8 +67,10 @@ static atm_status place(atm_dataset_writer *w, size_t bytes, uint64_t *offset)
 static atm_status reserve(const atm_dataset_writer *w, const atm_column *c)
 {
     const size_t bytes = atm_column_bytes(c);
-    if (bytes == 0 || fallocate(atm_atomic_fd(w->target), 0, (off_t)c->offset, (off_t)bytes) == 0) return ATM_OK;
-    if (errno != ENOSPC && errno != EFBIG && errno != EDQUOT) return ATM_OK;    /* a file system that cannot tell */
+    const int fd = atm_atomic_fd(w->target);
+    if (bytes == 0 || fallocate(fd, 0, (off_t)c->offset, (off_t)bytes) == 0) return ATM_OK;
+    const bool is_told = errno == ENOSPC || errno == EFBIG || errno == EDQUOT;
+    if (!is_told) return ATM_OK;                /* not every file system can */
     return atm_fail(ATM_E_IO, "no room for its %zu bytes: %s", bytes, strerror(errno));
 }
 
@@ -120,7 +122,8 @@ static atm_status claim(const atm_dataset_writer *w, const char *column, size_t 
     return ATM_OK;
 }
 
-static atm_status write_row(const atm_dataset_writer *w, const atm_dataset_entry *e, size_t row, const void *data)
+static atm_status write_row(const atm_dataset_writer *w, const atm_dataset_entry *e, size_t row,
+                            const void *data)
 {
     const atm_column *c = &e->column;
     if (c->text && !atm_utf8_valid(data, strnlen(data, c->row_bytes)))
@@ -159,8 +162,8 @@ static atm_status check_complete(const atm_dataset_writer *w)
         size_t put = 0;
         for (size_t row = 0; row < e->column.rows; row++) put += e->put[row];
         if (put < e->column.rows)
-            return atm_fail(ATM_E_BUG, "%s: %zu of its %zu rows were not put", e->column.name, e->column.rows - put,
-                            e->column.rows);
+            return atm_fail(ATM_E_BUG, "%s: %zu of its %zu rows were not put", e->column.name,
+                            e->column.rows - put, e->column.rows);
     }
     return atm_dataset_table_check(&w->table);
 }

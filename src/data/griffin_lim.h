@@ -15,7 +15,8 @@
 atm_status atm_griffin_lim(const float *mel, size_t frames, atm_framing framing, float *x);
 
 /* The same with phases that begin as those of x [160 frames], and `iterations` of them: a few
- * are enough when x is a vocoder's output for this mel. */
+ * are enough when x is a vocoder's output for this mel: ATM_HYBRID_ITERATIONS in the decoder "hybrid". */
+enum { ATM_HYBRID_ITERATIONS = 10 };
 atm_status atm_griffin_lim_from(const float *mel, size_t frames, atm_framing framing, int iterations, float *x);
 
 #endif

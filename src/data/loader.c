@@ -53,7 +53,8 @@ static place place_of(const atm_loader *l, uint64_t q)
 {
     const atm_loader_options *o = &l->options;
     const int micro = (int)(q % (uint64_t)o->micro_batches);
-    return (place){ o->first_step + q / (uint64_t)o->micro_batches, micro, (o->rank * o->micro_batches + micro) * l->n };
+    return (place){ o->first_step + q / (uint64_t)o->micro_batches, micro,
+                    (o->rank * o->micro_batches + micro) * l->n };
 }
 
 static uint32_t item_at(const atm_loader *l, uint64_t position)
@@ -76,10 +77,12 @@ static size_t row_of(const atm_loader *l, atm_loader_index index, uint32_t item)
     return (size_t)(index == ATM_BY_ARTWORK ? pair->artwork : pair->clip);
 }
 
-static atm_status read_sample(const atm_loader *l, const atm_loader_source *s, uint32_t item, uint32_t start, void *out)
+static atm_status read_sample(const atm_loader *l, const atm_loader_source *s, uint32_t item, uint32_t start,
+                              void *out)
 {
     const bool whole = atm_loader_is_whole(s);
-    TRY_RETURN(atm_dataset_read(l->options.dataset, s->column, row_of(l, s->index, item), whole ? out : l->row));
+    TRY_RETURN(atm_dataset_read(l->options.dataset, s->column, row_of(l, s->index, item),
+                                whole ? out : l->row));
     if (!whole) atm_loader_crop(s, start, l->row, out);
     return ATM_OK;
 }
@@ -173,17 +176,18 @@ static atm_status start(atm_loader *l)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     const int error = pthread_create(&l->thread, NULL, read_ahead, l);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return error ? atm_fail(ATM_E_MEMORY, "the loader's thread could not be started: %s", strerror(error)) : ATM_OK;
+    if (!error) return ATM_OK;
+    return atm_fail(ATM_E_MEMORY, "the loader's thread could not be started: %s", strerror(error));
 }
 
 /* ------------------------------------------------------------------ opening */
 
 static atm_status check_options(const atm_loader_options *o)
 {
-    const int shares = o->ranks * o->micro_batches;
+    const long long shares = (long long)o->ranks * o->micro_batches;
     if (o->ranks < 1 || o->micro_batches < 1 || o->batch < 1 || o->batch % shares)
-        return atm_fail(ATM_E_CONFIG, "a batch of %d cannot be shared by %d ranks of %d micro-batches each; it must be "
-                        "a multiple of %d", o->batch, o->ranks, o->micro_batches, shares);
+        return atm_fail(ATM_E_CONFIG, "a batch of %d cannot be shared by %d ranks of %d micro-batches each; "
+                        "it must be a multiple of %lld", o->batch, o->ranks, o->micro_batches, shares);
     if (o->rank < 0 || o->rank >= o->ranks || o->n_columns < 0 || o->n_columns > ATM_LOADER_COLUMNS)
         return atm_fail(ATM_E_BUG, "rank %d of %d, %d columns", o->rank, o->ranks, o->n_columns);
     return ATM_OK;
@@ -201,9 +205,10 @@ static atm_status find_sources(atm_loader *l)
 
 static bool allocate_slot(atm_loader *l, slot *to)
 {
-    bool good = (to->item = atm_arena_alloc(&l->arena, (size_t)l->n, sizeof *to->item)) != NULL;
+    const size_t n = (size_t)l->n;
+    bool good = (to->item = atm_arena_alloc(&l->arena, n, sizeof *to->item)) != NULL;
     for (int c = 0; c < l->options.n_columns && good; c++)
-        good = (to->column[c] = atm_arena_alloc(&l->arena, (size_t)l->n, atm_loader_bytes(&l->source[c]))) != NULL;
+        good = (to->column[c] = atm_arena_alloc(&l->arena, n, atm_loader_bytes(&l->source[c]))) != NULL;
     return good;
 }
 
@@ -216,8 +221,9 @@ static atm_status allocate(atm_loader *l)
             widest = l->source[c].column->row_bytes;
     for (int i = 0; i < RING && good; i++) good = allocate_slot(l, &l->ring[i]);
     l->row = atm_arena_alloc(&l->arena, widest, 1);
-    return good && l->row ? ATM_OK : atm_fail(ATM_E_MEMORY, "out of memory for %d micro-batches of %d samples read "
-                                              "ahead; take smaller ones", RING, l->n);
+    if (good && l->row) return ATM_OK;
+    return atm_fail(ATM_E_MEMORY, "out of memory for %d micro-batches of %d samples, read ahead; take "
+                    "smaller ones", RING, l->n);
 }
 
 static atm_status prepare(atm_loader *l)

@@ -45,8 +45,8 @@ atm_status atm_loader_list(const atm_loader_options *o, uint32_t **out, uint32_t
     if (o->clips) *n = pairs_to_clips(o, item, *n);
     *out = item;
     if (*n > 0) return ATM_OK;
-    return atm_fail(ATM_E_DATA, "%s: none of its %zu pairs is in the split %s", atm_dataset_path(o->dataset), pairs,
-                    atm_split_names[o->split]);
+    return atm_fail(ATM_E_DATA, "%s: none of its %zu pairs is in the split %s", atm_dataset_path(o->dataset),
+                    pairs, atm_split_names[o->split]);
 }
 
 /* ------------------------------------------------------------------ columns */
@@ -66,40 +66,43 @@ static atm_status check_artworks(const atm_loader_options *o)
 {
     for (size_t i = 0; i < atm_dataset_n_pairs(o->dataset); i++)
         if (in_split(o, i) && atm_dataset_pairs(o->dataset)[i].artwork < 0)
-            return atm_fail(ATM_E_DATA, "pair %zu has no artwork; music alone trains the vae and the vocoder, put it "
-                            "into a dataset of its own", i);
+            return atm_fail(ATM_E_DATA, "pair %zu has no artwork; put music without artworks, which trains "
+                            "vae and vocoder, into a dataset of its own", i);
     return ATM_OK;
 }
 
 /* A column's index must be known from an item: a clip tells neither its pair nor its artwork. */
 static atm_status check_index(const atm_loader_options *o, atm_loader_index index)
 {
-    if (o->clips && index != ATM_BY_CLIP) return atm_fail(ATM_E_BUG, "clips were asked for, which have no such column");
+    if (o->clips && index != ATM_BY_CLIP)
+        return atm_fail(ATM_E_BUG, "clips were asked for, which have no such column");
     return index == ATM_BY_ARTWORK ? check_artworks(o) : ATM_OK;
 }
 
 static atm_status set_crop(const atm_loader_column *wanted, atm_loader_source *s)
 {
     const atm_column *c = s->column;
-    if (wanted->axis < 0 || wanted->axis >= c->rank || wanted->crop > c->dim[wanted->axis] || wanted->unit < 1)
-        return atm_fail(ATM_E_DATA, "a crop of %d along axis %d does not fit into a row (%d there)", wanted->crop,
-                        wanted->axis, wanted->axis >= 0 && wanted->axis < c->rank ? c->dim[wanted->axis] : 0);
+    const int length = wanted->axis >= 0 && wanted->axis < c->rank ? c->dim[wanted->axis] : 0;
+    if (wanted->crop > length || wanted->unit < 1)
+        return atm_fail(ATM_E_DATA, "a crop of %d along axis %d does not fit into a row (%d there)",
+                        wanted->crop, wanted->axis, length);
     size_t inner = atm_dtype_size(c->dtype);
     for (int i = wanted->axis + 1; i < c->rank; i++) inner *= (size_t)c->dim[i];
-    s->stride = inner * (size_t)c->dim[wanted->axis];
+    s->stride = inner * (size_t)length;
     s->outer = c->row_bytes / s->stride;
     s->run = inner * (size_t)wanted->crop;
     s->unit = inner * (size_t)wanted->unit;
-    s->starts = (uint32_t)((c->dim[wanted->axis] - wanted->crop) / wanted->unit) + 1;
+    s->starts = (uint32_t)((length - wanted->crop) / wanted->unit) + 1;
     return ATM_OK;
 }
 
-static atm_status find_source(const atm_loader_options *o, const atm_loader_column *wanted, atm_loader_source *out)
+static atm_status find_source(const atm_loader_options *o, const atm_loader_column *wanted,
+                              atm_loader_source *out)
 {
     const atm_column *c = atm_dataset_find(o->dataset, wanted->name);
     if (!c) return atm_fail(ATM_E_DATA, "there is no such column; prepare the dataset with it");
-    *out = (atm_loader_source){ .column = c, .index = index_of(wanted->name), .outer = 1, .stride = c->row_bytes,
-                                .run = c->row_bytes, .starts = 0 };
+    *out = (atm_loader_source){ .column = c, .index = index_of(wanted->name), .outer = 1,
+                                .stride = c->row_bytes, .run = c->row_bytes };
     TRY_RETURN(check_index(o, out->index));
     return wanted->crop > 0 ? set_crop(wanted, out) : ATM_OK;
 }
@@ -108,7 +111,8 @@ atm_status atm_loader_find_source(const atm_loader_options *o, const atm_loader_
                                   atm_loader_source *out)
 {
     const atm_status status = find_source(o, wanted, out);
-    return status == ATM_OK ? ATM_OK : atm_fail_in(status, "%s: %s", atm_dataset_path(o->dataset), wanted->name);
+    if (status == ATM_OK) return ATM_OK;
+    return atm_fail_in(status, "%s: %s", atm_dataset_path(o->dataset), wanted->name);
 }
 
 void atm_loader_crop(const atm_loader_source *s, uint32_t start, const void *row, void *out)

@@ -124,13 +124,12 @@ done:
  * the vocoder too. */
 static atm_status decode(job *j, engine_stage *vocoder, const float *mel, float *x)
 {
-    enum { HYBRID_ITERATIONS = 10 };
     const int decoder = j->model->dir.config.vocoder.decoder;
     const size_t frames = (size_t)j->request.frames * (size_t)atm_vae_scale(&j->model->dir.config.vae);
     if (decoder == ATM_DECODER_GRIFFIN_LIM) return atm_griffin_lim(mel, frames, ATM_FRAMING_AUDIOLDM2, x);
     TRY_RETURN(engine_stage_run(vocoder, mel, x));
     if (decoder == ATM_DECODER_VOCODER) return ATM_OK;
-    return atm_griffin_lim_from(mel, frames, ATM_FRAMING_AUDIOLDM2, HYBRID_ITERATIONS, x);
+    return atm_griffin_lim_from(mel, frames, ATM_FRAMING_AUDIOLDM2, ATM_HYBRID_ITERATIONS, x);
 }
 
 static atm_status make_sounds(job *j)

@@ -27,8 +27,8 @@ static atm_status cut(atm_append_file *file, int64_t keep)
     if (fstat(file->fd, &info)) return fail(file, "look at it");
     if (!S_ISREG(info.st_mode)) return atm_fail(ATM_E_IO, "%s: is not a file", file->path);
     if (info.st_size < keep)
-        return atm_fail(ATM_E_DATA, "%s: has %" PRId64 " bytes where at least %" PRId64 " were written before: "
-                        "it was cut or replaced", file->path, (int64_t)info.st_size, keep);
+        return atm_fail(ATM_E_DATA, "%s: has %" PRId64 " bytes where at least %" PRId64 " were written "
+                        "before: it was cut or replaced", file->path, (int64_t)info.st_size, keep);
     if (info.st_size > keep && ftruncate(file->fd, keep)) return fail(file, "cut it");
     file->size = keep;
     return ATM_OK;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory_stream.h"
 #include "io/config.h"
 #include "io/yaml.h"
 
@@ -129,10 +130,12 @@ enum { WORTH_TELLING = 100000 };         /* bounds that nobody meets are left ou
 static void print_comment(FILE *out, const atm_config_field *field, long column)
 {
     fprintf(out, "%*s # %s", column < COMMENT_COLUMN ? (int)(COMMENT_COLUMN - column) : 0, "", field->help);
-    if (field->max > field->min && field->max <= WORTH_TELLING) fprintf(out, " (%.10g to %.10g)", field->min, field->max);
+    if (field->max > field->min && field->max <= WORTH_TELLING)
+        fprintf(out, " (%.10g to %.10g)", field->min, field->max);
 }
 
-static void print_field(FILE *out, const char *before, const atm_config_field *field, const void *in, bool explained)
+static void print_field(FILE *out, const char *before, const atm_config_field *field, const void *in,
+                        bool explained)
 {
     print_groups(out, before, field->key);
     const long start = ftell(out);
@@ -142,17 +145,15 @@ static void print_field(FILE *out, const char *before, const atm_config_field *f
     fputc('\n', out);
 }
 
-static atm_status print_all(const atm_config_field *field, size_t n, const void *in, bool explained, char **out)
+static atm_status print_all(const atm_config_field *field, size_t n, const void *in, bool explained,
+                            char **out)
 {
     size_t bytes;
     *out = NULL;
-    FILE *stream = open_memstream(out, &bytes);
+    FILE *stream = atm_memory_stream(out, &bytes);
     if (!stream) return atm_fail(ATM_E_MEMORY, "no memory to print a configuration");
     for (size_t i = 0; i < n; i++) print_field(stream, i ? field[i - 1].key : "", &field[i], in, explained);
-    bool broken = ferror(stream) != 0;
-    if (fclose(stream) == 0 && !broken) return ATM_OK;
-    free(*out);
-    *out = NULL;
+    if (fclose(stream) == 0) return ATM_OK;
     return atm_fail(ATM_E_MEMORY, "no memory to print a configuration");
 }
 

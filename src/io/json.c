@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory_stream.h"
 #include "io/atomic_file.h"
 #include "io/read_file.h"
 
@@ -194,13 +195,26 @@ atm_status atm_json_int_table(const atm_json *json, const char *key, atm_presenc
     return ATM_OK;
 }
 
+/* Not json_dumps(): where memory runs out for a moment, it leaves out a key and goes on
+ * (jansson 2.14). */
+char *atm_json_print(const json_t *root, size_t *bytes)
+{
+    char *text;
+    FILE *out = atm_memory_stream(&text, bytes);
+    if (!out) return NULL;
+    const bool printed = json_dumpf(root, out, JSON_INDENT(2)) == 0;
+    fputc('\n', out);
+    if (fclose(out) == 0 && printed) return text;
+    free(text);
+    return NULL;
+}
+
 atm_status atm_json_write(const char *path, const json_t *root)
 {
-    char *text = json_dumps(root, JSON_INDENT(2));
-    size_t bytes = text ? strlen(text) : 0;
+    size_t bytes;
+    char *text = atm_json_print(root, &bytes);
     if (!text) return atm_fail(ATM_E_MEMORY, "%s: no memory, or JSON that is not UTF-8", path);
-    text[bytes] = '\n';                                  /* in place of the zero byte */
-    atm_status status = atm_atomic_write_file(path, text, bytes + 1);
+    const atm_status status = atm_atomic_write_file(path, text, bytes);
     free(text);
     return status;
 }

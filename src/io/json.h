@@ -42,7 +42,10 @@ atm_status atm_json_int_table(const atm_json *json, const char *key, atm_presenc
 /* The raw value, or NULL: for what the functions above cannot say. */
 json_t *atm_json_get(const atm_json *json, const char *key);
 
-/* Writes indented JSON and a newline, atomically (atomic_file.h). */
+/* Indented JSON and a newline; the caller's to free().  NULL: no memory, or text that is not UTF-8. */
+char *atm_json_print(const json_t *root, size_t *bytes);
+
+/* Writes the same, atomically (atomic_file.h). */
 atm_status atm_json_write(const char *path, const json_t *root);
 
 #endif

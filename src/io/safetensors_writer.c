@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/memory_stream.h"
 #include "base/size.h"
 #include "io/atomic_file.h"
 #include "io/safetensors.h"
@@ -72,18 +73,17 @@ static atm_status put_header(FILE *out, const atm_file_tensor *spec, size_t n,
         TRY_RETURN(put_tensor(out, &spec[i], data_bytes));
     }
     fputc('}', out);
-    while (ftell(out) % 8) fputc(' ', out);             /* the data begin 8-aligned */
+    for (long at = ftell(out); at > 0 && at % 8; at++) fputc(' ', out);     /* the data begin 8-aligned */
     return ATM_OK;
 }
 
 static atm_status make_header(const atm_file_tensor *spec, size_t n, const atm_text_pair *metadata,
                               size_t n_metadata, size_t *data_bytes, char **text, size_t *bytes)
 {
-    FILE *out = open_memstream(text, bytes);
+    FILE *out = atm_memory_stream(text, bytes);
     if (!out) return atm_fail(ATM_E_MEMORY, "no memory for a safetensors header");
     atm_status status = put_header(out, spec, n, metadata, n_metadata, data_bytes);
-    bool broken = ferror(out) != 0;
-    if ((fclose(out) != 0 || broken) && status == ATM_OK)
+    if (fclose(out) != 0 && status == ATM_OK)
         status = atm_fail(ATM_E_MEMORY, "no memory for a safetensors header");
     if (status == ATM_OK && *bytes > ATM_SAFETENSORS_MAX_HEADER)
         status = atm_fail(ATM_E_BUG, "safetensors: a header of %zu bytes is above the limit", *bytes);

@@ -81,6 +81,9 @@ typedef struct {
  * ATM_E_DATA, ATM_E_CONFIG: as the files deserve. */
 atm_status atm_component_run(atm_device *device, const atm_component_request *request);
 
+/* Every output of a plan that has run, into a safetensors file. */
+atm_status atm_component_write_outputs(atm_plan *plan, const char *component, const char *path);
+
 /* A plan of the component at nominal sizes, without weights and not finished:
  * for lists of parameters, counts, and (finished with shapes_only) memory.
  * Destroy *out with atm_plan_destroy. */

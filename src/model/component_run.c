@@ -199,26 +199,32 @@ static atm_status run(job *j)
     return atm_plan_run(j->call.plan);
 }
 
-static atm_status read_tensor(job *j, atm_named_tensor from, atm_file_tensor *to)
+/* ------------------------------------------------------------------ writing */
+
+static atm_status read_output(atm_plan *plan, atm_named_tensor from, atm_arena *arena, atm_file_tensor *to)
 {
     const size_t n = atm_count(from.t), size = atm_dtype_size(from.t.dtype);
-    void *host = atm_arena_alloc(&j->arena, n, size);
+    void *host = atm_arena_alloc(arena, n, size);
     if (!host) return no_memory();
     *to = (atm_file_tensor){ .name = from.name, .dtype = from.t.dtype, .rank = from.t.rank,
                              .data = host, .bytes = n * size };
     for (int i = 0; i < from.t.rank; i++) to->dim[i] = from.t.dim[i];
-    return atm_plan_read(j->call.plan, from.t, host);
+    return atm_plan_read(plan, from.t, host);
 }
 
-static atm_status write_outputs(job *j)
+atm_status atm_component_write_outputs(atm_plan *plan, const char *component, const char *path)
 {
-    const size_t n = (size_t)atm_plan_n_outputs(j->call.plan);
-    const atm_text_pair metadata = { "component", j->component->name };
-    atm_file_tensor *tensor = atm_arena_alloc(&j->arena, n, sizeof *tensor);
+    atm_status status = ATM_OK;
+    atm_arena arena = { 0 };
+    const size_t n = (size_t)atm_plan_n_outputs(plan);
+    const atm_text_pair metadata = { "component", component };
+    atm_file_tensor *tensor = atm_arena_alloc(&arena, n, sizeof *tensor);
     if (!tensor) return no_memory();
-    for (size_t i = 0; i < n; i++)
-        TRY_RETURN(read_tensor(j, atm_plan_output_at(j->call.plan, (int)i), &tensor[i]));
-    return atm_safetensors_write(j->request->outputs, tensor, n, &metadata, 1);
+    for (size_t i = 0; i < n; i++) TRY(read_output(plan, atm_plan_output_at(plan, (int)i), &arena, &tensor[i]));
+    status = atm_safetensors_write(path, tensor, n, &metadata, 1);
+done:
+    atm_arena_free(&arena);
+    return status;
 }
 
 atm_status atm_component_run(atm_device *device, const atm_component_request *request)
@@ -230,7 +236,7 @@ atm_status atm_component_run(atm_device *device, const atm_component_request *re
     TRY(add_gradients(&j));
     TRY(atm_plan_finish(j.call.plan, request->options));
     TRY(run(&j));
-    TRY(write_outputs(&j));
+    TRY(atm_component_write_outputs(j.call.plan, j.component->name, request->outputs));
 done:
     atm_params_forget(device, j.call.plan);
     atm_plan_destroy(j.call.plan);

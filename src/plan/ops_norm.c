@@ -30,18 +30,15 @@ atm_tensor atm_group_norm(atm_plan *p, atm_tensor x, atm_tensor w, atm_tensor b,
 void rule_group_norm(atm_plan *p, const atm_op_args *args, atm_tensor dy)
 {
     const atm_group_norm_args *a = &args->group_norm;
-    if (plan_wants(p, a->x)) {
-        atm_op_args g = { .group_norm_dx = { .dy = dy, .x = a->x, .w = a->w, .b = a->b, .mean = a->mean, .rstd = a->rstd,
-                                             .dx = plan_like(a->x), .groups = a->groups, .act = a->act } };
-        plan_accumulate(p, a->x, plan_emit(p, ATM_OP_group_norm_dx, &g));
-    }
-    if (plan_wants(p, a->w) || plan_wants(p, a->b)) {
-        atm_op_args g = { .group_norm_dw = { .dy = dy, .x = a->x, .w = a->w, .b = a->b, .mean = a->mean, .rstd = a->rstd,
-                                             .dw = plan_like(a->w), .db = plan_like(a->b), .groups = a->groups, .act = a->act } };
-        plan_emit(p, ATM_OP_group_norm_dw, &g);
-        plan_accumulate(p, a->w, g.group_norm_dw.dw);
-        plan_accumulate(p, a->b, g.group_norm_dw.db);
-    }
+    atm_op_args g = { .group_norm_dx = { .dy = dy, .x = a->x, .w = a->w, .b = a->b, .mean = a->mean, .rstd = a->rstd,
+                                         .groups = a->groups, .act = a->act } };
+    if (plan_wants(p, a->x)) g.group_norm_dx.dx = plan_like(a->x);
+    if (plan_wants(p, a->w)) g.group_norm_dx.dw = plan_like(a->w);
+    if (plan_wants(p, a->b)) g.group_norm_dx.db = plan_like(a->b);
+    plan_emit(p, ATM_OP_group_norm_dx, &g);
+    plan_accumulate(p, a->x, g.group_norm_dx.dx);
+    plan_accumulate(p, a->w, g.group_norm_dx.dw);
+    plan_accumulate(p, a->b, g.group_norm_dx.db);
 }
 
 /* ------------------------------------------------------------------ layer norm */

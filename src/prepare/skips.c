@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/memory_stream.h"
 #include "io/atomic_file.h"
 
 enum { SHOWN_MOST = 20 };               /* in the log; all are in the table */
@@ -92,7 +93,7 @@ static void put_field(FILE *out, const char *text, char end)
 static char *table(const atm_skips *s, size_t *bytes)
 {
     char *text = NULL;
-    FILE *out = open_memstream(&text, bytes);
+    FILE *out = atm_memory_stream(&text, bytes);
     if (!out) return NULL;
     fputs("what\tname\tline\treason\n", out);
     for (int i = 0; i < s->n; i++) {
@@ -101,9 +102,7 @@ static char *table(const atm_skips *s, size_t *bytes)
         fprintf(out, "%d\t", s->item[i].line);
         put_field(out, s->item[i].reason, '\n');
     }
-    if (fclose(out) == 0) return text;
-    free(text);
-    return NULL;
+    return fclose(out) == 0 ? text : NULL;
 }
 
 atm_status atm_skips_write(atm_skips *s, const char *path)

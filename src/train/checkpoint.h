@@ -39,7 +39,7 @@ atm_status atm_checkpoint_save(const char *run_folder, const atm_stage *stage, c
 /* `which`: "latest" (the newest valid one; invalid ones are logged and passed over), or the folder of a
  * checkpoint, or its name alone when it is one of this run.  Fills the groups of `stage`, or, after an
  * error, nothing of them.
- * ATM_OK with state->step = 0: "latest", and nothing was ever saved.
+ * "latest", and nothing was ever saved: ATM_OK, and *state stays as it is.
  * ATM_E_DATA: the checkpoint named does not verify, or none of those there; it is of another stage or its
  * tensors are not the stage's; a newer version of this program has written it. */
 atm_status atm_checkpoint_resume(const char *run_folder, const char *which, atm_stage *stage, atm_train_state *state);

@@ -108,7 +108,6 @@ atm_status atm_checkpoint_resume(const char *run_folder, const char *which, atm_
     atm_checkpoint_list list;
     if (strcmp(which, "latest") != 0) return resume_from(run_folder, which, stage, state);
     TRY_RETURN(atm_checkpoint_list_steps(run_folder, "", &list));
-    if (list.n == 0) *state = (atm_train_state){ 0 };
     const atm_status status = list.n ? resume_newest(run_folder, &list, stage, state) : ATM_OK;
     free(list.step);
     return status;

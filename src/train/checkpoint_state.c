@@ -33,9 +33,12 @@ static int sum_place(const atm_stage *stage, int i)
 static json_t *optimizer_steps(const atm_stage *stage, const atm_train_state *state)
 {
     json_t *list = json_array();
+    int failed = 0;
     for (int g = 0; g < stage->n_groups; g++)
-        json_array_append_new(list, json_integer((json_int_t)state->optimizer_steps[g]));
-    return list;
+        failed |= json_array_append_new(list, json_integer((json_int_t)state->optimizer_steps[g]));
+    if (!failed) return list;
+    json_decref(list);
+    return NULL;
 }
 
 static json_t *sums_json(const atm_stage *stage, const atm_train_state *state)

@@ -67,6 +67,7 @@ const atm_config_field atm_train_fields[] = {
     DOUBLE(vae.kl_weight, "vae.kl_weight", 0, 1e6, "of the KL divergence per latent number"),
     DOUBLE(vae.adversarial_weight, "vae.adversarial_weight", 0, 1e6, "of the patch discriminator; 0: none"),
     INT(vae.adversarial_start, "vae.adversarial_start", 0, STEPS, "updates before the discriminator joins"),
+    INT(vae.discriminator_channels, "vae.discriminator_channels", 8, 1024, "of the first layer, by eights; pix2pix: 64"),
     BOOL(vae.linear_init, "vae.linear_init", "begin from the best linear code of the data"),
     BOOL(vae.normalize_latents, "vae.normalize_latents", "at the end: centre channels, scale to unit variance"),
 
@@ -93,7 +94,7 @@ atm_train_config atm_train_config_default(void)
             .validation_batches = 4, .logging_steps = 10
         },
         .diffusion = { .snr_gamma = 5, .guidance_scale = 1 },
-        .vae = { .kl_weight = 1e-6, .normalize_latents = true },
+        .vae = { .kl_weight = 1e-6, .discriminator_channels = 64, .normalize_latents = true },
         .vocoder = { .stft_weight = 1, .mel_weight = 45, .adversarial_weight = 1, .feature_weight = 2,
                      .discriminator_channels = 32 },
         .align = { .temperature = 0.07 }

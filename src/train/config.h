@@ -52,7 +52,8 @@ typedef struct {
 
     struct {                            /* vae.* */
         double kl_weight, adversarial_weight;
-        int adversarial_start;
+        int adversarial_start;          /* updates before the discriminator joins                     */
+        int discriminator_channels;
         bool linear_init;               /* begin from the best linear code of the data                */
         bool normalize_latents;         /* at the end: centre channels, scaling_factor = 1 / std      */
     } vae;

@@ -323,10 +323,10 @@ static atm_status check(const atm_vae_config *c)
     return ATM_OK;
 }
 
-atm_status atm_linear_code_init(atm_stage *stage)
+atm_status atm_linear_code_init(const atm_stage *stage, atm_group *group)
 {
     code z;
-    writer w = { .group = &stage->group[0] };
+    writer w = { .group = group };
     TRY_RETURN(check(&stage->model->config.vae));
     TRY_RETURN(find_code(stage, &z));
     silence_branches(&w);

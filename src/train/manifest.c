@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/atomic_file.h"
 #include "io/json.h"
 #include "io/read_file.h"
 #include "model/model_parts.h"
@@ -28,28 +27,15 @@ static atm_status add_file(const char *folder, const char *name, json_t *root)
     return atm_fail(ATM_E_MEMORY, "%s: no memory for a manifest", folder);
 }
 
-/* The one way in which a manifest is written; NULL: no memory. */
-static char *print_manifest(const json_t *root, size_t *bytes)
-{
-    char *text = json_dumps(root, JSON_INDENT(2));
-    if (!text) return NULL;
-    *bytes = strlen(text) + 1;
-    text[*bytes - 1] = '\n';
-    return text;
-}
-
 atm_status atm_manifest_write(const char *folder, const char *const *file, int n)
 {
     atm_status status = ATM_OK;
-    char path[ATM_PATH_BYTES], *text = NULL;
-    size_t bytes = 0;
+    char path[ATM_PATH_BYTES];
     json_t *root = json_object();
     for (int i = 0; i < n; i++) TRY(add_file(folder, file[i], root));
     TRY(atm_model_path(path, folder, ATM_MANIFEST_NAME, NULL));
-    text = print_manifest(root, &bytes);
-    status = text ? atm_atomic_write_file(path, text, bytes) : atm_fail(ATM_E_MEMORY, "%s: no memory", path);
+    status = atm_json_write(path, root);
 done:
-    free(text);
     json_decref(root);
     return status;
 }
@@ -90,7 +76,7 @@ static atm_status check_file(const char *folder, const char *name, const json_t 
 static atm_status check_text(const char *path, const json_t *root, const char *text, size_t bytes)
 {
     size_t n = 0;
-    char *again = print_manifest(root, &n);
+    char *again = atm_json_print(root, &n);
     if (!again) return atm_fail(ATM_E_MEMORY, "%s: no memory", path);
     const bool same = bytes == n && memcmp(again, text, n) == 0;
     free(again);

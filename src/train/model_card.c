@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory_stream.h"
 #include "io/atomic_file.h"
 #include "io/file_digest.h"
 #include "train/export_weights.h"
@@ -50,8 +51,8 @@ static void put_time(FILE *out, double seconds)
 {
     const long s = (long)(seconds + 0.5);
     if (s >= 3600) fprintf(out, "%ld h ", s / 3600);
-    if (s >= 60) fprintf(out, "%ld min ", s / 60 % 60);
-    fprintf(out, "%ld s", s % 60);
+    if (s >= 60) fprintf(out, "%ld min %ld s", s / 60 % 60, s % 60);
+    else fprintf(out, "%.1f s", seconds);
 }
 
 /* ------------------------------------------------------------------ what it is */
@@ -279,11 +280,10 @@ atm_status atm_model_card_write(const atm_stage *stage, const char *folder, cons
     char path[ATM_PATH_BYTES], *text = NULL;
     size_t bytes = 0;
     TRY_RETURN(atm_model_path(path, folder, "README.md", NULL));
-    FILE *out = open_memstream(&text, &bytes);
+    FILE *out = atm_memory_stream(&text, &bytes);
     if (!out) return atm_fail(ATM_E_MEMORY, "%s: no memory", path);
     atm_status status = put_all(&(card){ out, stage, folder, options });
-    const bool broken = ferror(out) != 0;
-    if ((fclose(out) != 0 || broken) && status == ATM_OK) status = atm_fail(ATM_E_MEMORY, "%s: no memory", path);
+    if (fclose(out) != 0 && status == ATM_OK) status = atm_fail(ATM_E_MEMORY, "%s: no memory", path);
     if (status == ATM_OK) status = atm_atomic_write_file(path, text, bytes);
     free(text);
     return status;

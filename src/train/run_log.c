@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/memory_stream.h"
 #include "data/audio.h"
 #include "io/append_file.h"
 #include "io/read_file.h"
@@ -56,28 +57,28 @@ static void print_values(FILE *out, int n, const char *const *name, const double
     }
 }
 
-static atm_status write_line(atm_run_log *log, uint64_t step, const char *kind, int n, const char *const *name,
-                             const double *value, int n_timing, const char *const *timing_name,
-                             const double *timing)
+static atm_status write_line(atm_run_log *log, uint64_t step, const char *kind,
+                             int n, const char *const *name, const double *value,
+                             int n_timing, const char *const *timing_name, const double *timing)
 {
     char *line = NULL;
     size_t bytes = 0;
-    FILE *out = open_memstream(&line, &bytes);
+    FILE *out = atm_memory_stream(&line, &bytes);
     if (!out) return atm_fail(ATM_E_MEMORY, "no memory for a line of metrics");
     fprintf(out, "{\"step\":%" PRIu64 ",\"kind\":\"%s\"%s", step, kind, n ? "," : "");
     print_values(out, n, name, value);
     if (n_timing) fputs(",\"timing\":{", out);
     print_values(out, n_timing, timing_name, timing);
     fputs(n_timing ? "}}\n" : "}\n", out);
-    const int broken = ferror(out);
-    const atm_status status = fclose(out) || broken ? atm_fail(ATM_E_MEMORY, "no memory for a line of metrics")
-                            : atm_append_write(&log->metrics, line, bytes);
+    const atm_status status = fclose(out) == 0 ? atm_append_write(&log->metrics, line, bytes)
+                            : atm_fail(ATM_E_MEMORY, "no memory for a line of metrics");
     free(line);
     return status;
 }
 
-atm_status atm_run_log_metrics(atm_run_log *log, uint64_t step, const char *kind, int n, const char *const *name,
-                               const double *value, int n_timing, const char *const *timing_name, const double *timing)
+atm_status atm_run_log_metrics(atm_run_log *log, uint64_t step, const char *kind,
+                               int n, const char *const *name, const double *value,
+                               int n_timing, const char *const *timing_name, const double *timing)
 {
     if (!log) return ATM_OK;
     TRY_RETURN(write_line(log, step, kind, n, name, value, n_timing, timing_name, timing));
@@ -98,7 +99,8 @@ atm_status atm_run_log_image(atm_run_log *log, uint64_t step, const char *tag, c
     return status;
 }
 
-atm_status atm_run_log_audio(atm_run_log *log, uint64_t step, const char *tag, const float *samples, int n, int rate)
+atm_status atm_run_log_audio(atm_run_log *log, uint64_t step, const char *tag, const float *samples, int n,
+                             int rate)
 {
     if (!log) return ATM_OK;
     atm_bytes wav = { 0 };

@@ -55,13 +55,14 @@ static atm_status read_embeddings(samples *s, int dim)
     atm_status status = ATM_OK;
     if (!column || column->text) return atm_fail(ATM_E_DATA, "%s: has no embeddings to generate from", path);
     if (column->rank != 1 || column->dim[0] != dim)
-        return atm_fail(ATM_E_DATA, "%s: its embeddings have %d numbers, the model's have %d: prepare it with "
-                        "this model", path, column->dim[0], dim);
+        return atm_fail(ATM_E_DATA, "%s: its embeddings have %d numbers, the model's have %d: prepare it "
+                        "with this model", path, column->dim[0], dim);
     s->dim = dim;
     s->embeddings = calloc((size_t)s->n * (size_t)dim, sizeof *s->embeddings);
     s->artwork = calloc((size_t)s->n, sizeof *s->artwork);
     void *row = malloc(column->row_bytes);
-    if (!s->embeddings || !s->artwork || !row) TRY(atm_fail(ATM_E_MEMORY, "no memory for %d embeddings", s->n));
+    if (!s->embeddings || !s->artwork || !row)
+        TRY(atm_fail(ATM_E_MEMORY, "no memory for %d embeddings", s->n));
     for (int i = 0; i < s->n; i++) TRY(read_embedding(s, column, i, row));
 done:
     free(row);
@@ -102,8 +103,8 @@ done:
     return status;
 }
 
-atm_status atm_train_samples(const char *model_folder, const atm_dataset *dataset, int n, int steps, double duration,
-                             const char *out_folder, atm_run_log *log, uint64_t step)
+atm_status atm_train_samples(const char *model_folder, const atm_dataset *dataset, int n, int steps,
+                             double duration, const char *out_folder, atm_run_log *log, uint64_t step)
 {
     atm_model *model = NULL;
     atm_status status = ATM_OK;

@@ -12,7 +12,7 @@
  * which also go to the log (NULL: to none) as samples/artwork_ROW and samples/artwork_ROW_mel.
  * ATM_E_DATA: the dataset has no embeddings, or those of another model.  Without a
  * validation split there is nothing to do. */
-atm_status atm_train_samples(const char *model_folder, const atm_dataset *dataset, int n, int steps, double duration,
-                             const char *out_folder, atm_run_log *log, uint64_t step);
+atm_status atm_train_samples(const char *model_folder, const atm_dataset *dataset, int n, int steps,
+                             double duration, const char *out_folder, atm_run_log *log, uint64_t step);
 
 #endif

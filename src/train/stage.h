@@ -72,6 +72,11 @@ static inline atm_rng stage_rng(const atm_stage *stage, atm_stream stream, const
                       (uint32_t)(batch->first + i) };
 }
 
+/* ATM_E_DATA unless the dataset has the column, with this type and shape (-1: any): the stages read rows as they
+ * lie in memory.  The message names both, and the `columns` of `arttomus prepare`. */
+atm_status stage_check_column(const atm_stage *stage, const char *name, atm_dtype dtype, int rank, const int *dim,
+                              const char *columns);
+
 /* train.trainable as a list of globs into `list` (whose texts lie in `text`), or `standard` when it is empty.
  * NULL ends both. */
 enum { ATM_STAGE_GLOBS = 32 };

@@ -1,8 +1,6 @@
 /* stage_align.c - the stage `align`: artworks and music into one space, by contrast.
  *
- *     a_i, b_i: unit embeddings of the artworks and the clips of a batch of B pairs
- *     s_ij = a_i . b_j / temperature
- *     loss = (mean_i -log softmax_j(s_i.)[i] + mean_j -log softmax_i(s_.j)[j]) / 2        InfoNCE
+ *     loss = InfoNCE of the unit embeddings of the artworks and the clips of a batch (info_nce.h)
  *
  * The negatives are the whole batch, on all ranks: every rank gathers all embeddings, puts
  * its own, differentiable, among them, and computes the full loss; the sum over ranks of the
@@ -11,8 +9,7 @@
  * A clip is heard for 2 s, from a random place, as ImageBind's audio trunk hears it
  * (data/audio_clips.h).
  *
- * Sources: van den Oord et al. 2018 (InfoNCE); Radford et al. 2021 (both directions);
- * Girdhar et al., ImageBind, 2023. */
+ * Source: Girdhar et al., ImageBind, 2023. */
 #include "train/stages.h"
 
 #include <stdlib.h>
@@ -20,6 +17,7 @@
 
 #include "data/audio_clips.h"
 #include "data/resize.h"
+#include "train/info_nce.h"
 
 enum { PIXELS, AUDIO };                     /* columns */
 enum { LOSS, ACCURACY, N_METRICS };
@@ -76,21 +74,13 @@ static atm_tensor among_all(const atm_stage *s, network *net, int modality, bool
     return x;
 }
 
-static atm_tensor contrast(atm_plan *p, atm_tensor a, atm_tensor b, double temperature, atm_tensor *logits)
-{
-    const atm_tensor index = atm_input(p, "index", ATM_INPUT_STATIC | ATM_INPUT_INDEX, ATM_DIMS(a.dim[0]));
-    *logits = atm_affine(p, atm_linear(p, a, b, ATM_NONE, (atm_linear_options){ 0 }), 1 / temperature, 0);
-    const atm_tensor rows = atm_cross_entropy(p, *logits, index);
-    const atm_tensor columns = atm_cross_entropy(p, atm_transpose(p, *logits), index);
-    return atm_add_scaled(p, rows, 0.5, columns, 0.5);
-}
-
 /* `alone`: the own micro-batch is all there is. */
 static void append(const atm_stage *s, bool alone, network *net)
 {
     encode(s, net);
     const atm_tensor image = among_all(s, net, 0, alone), sound = among_all(s, net, 1, alone);
-    net->loss = contrast(net->plan, image, sound, s->config->align.temperature, &net->logits);
+    const atm_tensor index = atm_input(net->plan, "index", ATM_INPUT_STATIC | ATM_INPUT_INDEX, ATM_DIMS(image.dim[0]));
+    net->loss = atm_info_nce(net->plan, image, sound, index, s->config->align.temperature, &net->logits);
     atm_output(net->plan, "loss", net->loss);
     atm_output(net->plan, "logits", net->logits);
 }
@@ -167,8 +157,7 @@ static atm_status list_parameters(atm_stage *s)
 
 static atm_status check(const atm_stage *s)
 {
-    const atm_column *pixels = atm_dataset_find(s->dataset, "artworks/pixels");
-    const atm_column *audio = atm_dataset_find(s->dataset, "clips/audio");
+    static const char columns[] = "pixels,audio";
     const int side = s->model->config.image_encoder.image_size;
     if (s->model->config.audio_encoder.hidden_size == 0)
         return atm_fail(ATM_E_CONFIG, "%s has no audio_encoder/: `arttomus init` with audio_encoder.hidden_size makes one",
@@ -176,13 +165,8 @@ static atm_status check(const atm_stage *s)
     if (s->config->train.gradient_accumulation_steps != 1)
         return atm_fail(ATM_E_CONFIG, "stage align: train.gradient_accumulation_steps is %d, it must be 1: the negatives "
                         "are the whole batch", s->config->train.gradient_accumulation_steps);
-    if (!pixels || !audio)
-        return atm_fail(ATM_E_DATA, "%s has no %s: run `arttomus prepare` with the columns pixels,audio",
-                        atm_dataset_path(s->dataset), pixels ? "clips/audio" : "artworks/pixels");
-    if (pixels->rank != 3 || pixels->dim[0] != side || pixels->dim[1] != side || pixels->dtype != ATM_U8)
-        return atm_fail(ATM_E_DATA, "%s: pixels are %d x %d, the model's image encoder takes %d: prepare the data with "
-                        "this model", atm_dataset_path(s->dataset), pixels->dim[0], pixels->dim[1], side);
-    return ATM_OK;
+    TRY_RETURN(stage_check_column(s, "clips/audio", ATM_F32, ATM_DIMS(-1), columns));
+    return stage_check_column(s, "artworks/pixels", ATM_U8, ATM_DIMS(side, side, 3), columns);
 }
 
 static atm_status allocate(atm_stage *s, align *a)

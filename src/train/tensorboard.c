@@ -100,7 +100,8 @@ static atm_status write_record(atm_tensorboard *board, message *event)
     put_little(&length, event->bytes.size, 8);
     put_checked(&record, length.bytes.data, length.bytes.size);
     put_checked(&record, event->bytes.data, event->bytes.size);
-    const atm_status status = length.status != ATM_OK ? length.status : record.status != ATM_OK ? record.status
+    if (length.status != ATM_OK) record.status = length.status;
+    const atm_status status = record.status != ATM_OK ? record.status
                             : atm_append_write(&board->file, record.bytes.data, record.bytes.size);
     atm_bytes_free(&length.bytes);
     atm_bytes_free(&record.bytes);
@@ -126,8 +127,8 @@ static atm_status write_summary(atm_tensorboard *board, uint64_t step, message *
 }
 
 /* One value: `content` as its field `field`, taken over. */
-static atm_status write_value(atm_tensorboard *board, uint64_t step, const char *tag, int field, message *content,
-                              message *metadata)
+static atm_status write_value(atm_tensorboard *board, uint64_t step, const char *tag, int field,
+                              message *content, message *metadata)
 {
     message value = { 0 }, summary = { 0 };
     put_text(&value, 1, tag);
@@ -219,7 +220,7 @@ static uint64_t big_endian(const unsigned char *p)
 atm_status atm_tensorboard_image(atm_tensorboard *board, uint64_t step, const char *tag,
                                  const void *png, size_t bytes)
 {
-    static const unsigned char channels[] = { [0] = 1, [2] = 3, [3] = 3, [4] = 2, [6] = 4 };  /* by PNG colour type */
+    static const unsigned char channels[] = { 1, 0, 3, 3, 2, 0, 4 };        /* by PNG's colour type */
     const unsigned char *p = png;
     if (bytes < PNG_HEADER || memcmp(p, "\x89PNG\r\n\x1a\n", 8) || p[PNG_COLOUR] >= sizeof channels)
         return atm_fail(ATM_E_DATA, "%s: the picture is not a PNG", tag);

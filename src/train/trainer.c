@@ -70,11 +70,19 @@ static atm_status open_stage(run *r)
     return atm_train_check_dataset(s);
 }
 
+/* A checkpoint of another run: that run's log stays there. */
+static void begin_new_log(run *r, const char *from)
+{
+    const size_t n = strlen(r->config->output);
+    if (strncmp(from, r->config->output, n) != 0 || from[n] != '/') r->state.metrics_bytes = 0;
+}
+
 static atm_status resume(run *r)
 {
     const char *from = r->config->train.resume_from_checkpoint;
     const char *fingerprint = atm_dataset_fingerprint(r->dataset);
     if (from[0]) TRY_RETURN(atm_checkpoint_resume(r->config->output, from, &r->stage, &r->state));
+    if (strcmp(from, "latest") != 0) begin_new_log(r, from);
     if (r->state.step) atm_log(ATM_LOG_INFO, "resumed at update %llu", (unsigned long long)r->state.step);
     if (r->state.step && strcmp(r->state.dataset, fingerprint) != 0)
         return atm_fail(ATM_E_DATA, "%s has changed since the checkpoint was made (fingerprint %s, then %s): train in "

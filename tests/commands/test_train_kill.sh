@@ -4,35 +4,20 @@
 # Every second kill waits for a checkpoint that is being written, every fifth for a model; the
 # others come at any time. KILLS=100 is the full number; by default 10.
 . "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/train_data.sh"
 KILLS=${KILLS:-10}
-RANDOM=${SEED:-1}
+RANDOM=${SEED:=1}
+make_dataset
 
-# ------------------------------------------------------------------ something to learn
-
-mkdir art music
-cp "$WAVE" "$FIXTURES"/data/{plain.jpg,half_chroma.jpg,rgb.png,lossy.webp} art
-works arttomus generate art/* -o music --model "$TINY" --duration 3 --steps 1
+# learn FOLDER: a run in all its parts; as `exec`, so that a kill hits the program and not a shell.
+learn()
 {
-    echo artwork,track,split
-    for f in art/*; do
-        name=$(basename "$f")
-        echo "$name,${name%.*}.wav,$([ "$name" = great_wave.jpg ] && echo validation || echo train)"
-    done
-} > pairs.csv
-works arttomus prepare --pairs pairs.csv --artworks art --music music --model "$TINY" -d 3 \
-    --columns embedding,latents --framing audioldm2 -o data.h5
-
-# train FOLDER [KEY=VALUE...]; as `exec`, so that a kill hits the program and not a shell
-train()
-{
-    local output=$1
-    shift
-    exec "$PROGRAM" train --backend cpu -t 1 -q stage=diffusion model="$TINY" data=data.h5 output="$output" seed=3 \
+    exec "$PROGRAM" train --backend cpu -t 1 -q stage=diffusion model="$TINY" data=data.h5 output="$1" seed=3 \
         train.max_train_steps=40 train.batch_size=2 train.gradient_accumulation_steps=1 train.learning_rate=1e-3 \
-        train.use_ema=true train.ema_decay=0.9 train.lr_scheduler=cosine train.lr_warmup_steps=7 train.crop=32 \
+        train.use_ema=true train.ema_decay=0.9 train.lr_scheduler=cosine train.lr_warmup_steps=7 \
         train.checkpointing_steps=4 train.checkpoints_total_limit=2 train.milestone_steps=20 train.logging_steps=3 \
         train.validation_steps=15 train.validation_batches=1 diffusion.condition_dropout=0.1 \
-        train.resume_from_checkpoint=latest "$@" >> "$WORK.stdout" 2>> "$WORK.stderr"
+        train.resume_from_checkpoint=latest >> "$WORK.stdout" 2>> "$WORK.stderr"
 }
 
 now() { echo "${EPOCHREALTIME/./}"; }                           # in microseconds
@@ -40,7 +25,7 @@ pause() { read -rt "$(printf '%d.%06d' $(($1 / 1000000)) $(($1 % 1000000)))" <> 
 mkfifo "$WORK.pipe"
 
 begun=$(now)
-(train unbroken) || fail "the unbroken run ends with $?: $(tail -1 "$WORK.stderr")"
+(learn unbroken) || fail "the unbroken run ends with $?: $(tail -1 "$WORK.stderr")"
 whole=$(($(now) - begun))
 
 # ------------------------------------------------------------------ the same?
@@ -72,11 +57,19 @@ ended()
 
 # ------------------------------------------------------------------ killing
 
-# Until FOLDER holds something like PATTERN, or the program is gone.
-await()
+# fresh PATTERN: there is such a folder, and no earlier kill left it (those are marked).
+fresh()
 {
-    until compgen -G "$1" > /dev/null; do kill -0 "$2" 2> /dev/null || return; done
+    local folder
+    for folder in $1; do
+        [ -e "$folder" ] && [ ! -e "$folder/stale" ] && return
+    done
+    return 1
 }
+mark() { for folder in "$1"/checkpoints/*.tmp "$1"/model.tmp; do [ -e "$folder" ] && : > "$folder/stale"; done; }
+
+# Until there is one, or the program is gone.
+await() { until fresh "$1"; do kill -0 "$2" 2> /dev/null || return; done; }
 
 # kill_at KIND RUN PID
 kill_at()
@@ -92,15 +85,16 @@ kill_at()
 kinds=(save time save time model)
 killed=0 saving=0 modelling=0 runs=0 run=run0
 while [ "$killed" -lt "$KILLS" ]; do
-    train "$run" &
+    learn "$run" &
     pid=$!
     kill_at "${kinds[killed % 5]}" "$run" $pid
     { wait $pid; } 2> /dev/null
     case $? in
         137)
             killed=$((killed + 1))
-            compgen -G "$run/checkpoints/*.tmp" > /dev/null && saving=$((saving + 1))
-            [ -e "$run/model.tmp" ] && modelling=$((modelling + 1)) ;;
+            fresh "$run/checkpoints/*.tmp" && saving=$((saving + 1))
+            fresh "$run/model.tmp" && modelling=$((modelling + 1))
+            mark "$run" ;;
         0)
             ended "$run"
             rm -rf "$run"
@@ -111,7 +105,7 @@ while [ "$killed" -lt "$KILLS" ]; do
             break ;;
     esac
 done
-(train "$run") || fail "the last run does not end: $(tail -1 "$WORK.stderr")"
+(learn "$run") || fail "the last run does not end: $(tail -1 "$WORK.stderr")"
 ended "$run"
 echo "$killed kills, $saving of them in a save, $modelling in writing a model; $((runs + 1)) runs ended as the unbroken one"
 [ $((10 * saving)) -ge $((3 * KILLS)) ] || fail "only $saving of $killed kills came in a save"
@@ -120,7 +114,7 @@ echo "$killed kills, $saving of them in a save, $modelling in writing a model; $
 
 # The newest is passed over by name, and the run from the one before has the same end.
 truncate -s -1 "$run/checkpoints/step_00000040/group0.safetensors"
-(train "$run") || fail "a damaged checkpoint stops the run: $(tail -1 "$WORK.stderr")"
+(learn "$run") || fail "a damaged checkpoint stops the run: $(tail -1 "$WORK.stderr")"
 grep -q 'step_00000040 is not valid, passed over: .*group0.safetensors' "$WORK.stderr" || fail "the damaged one is not named"
 ended "$run"
 

@@ -7,6 +7,7 @@
  *     speed       GB/s of the sum
  *     rounds      sums until something breaks: for killing and stopping ranks
  *     differ      rank 1 calls another collective, or with another size
+ *     disagree    rank 1 has other files than the rest
  *     abort       rank 1 fails on its own
  *     leave       rank 1 closes, the others sum
  *
@@ -171,6 +172,13 @@ static atm_status differ(void)
     return rank == 1 ? atm_comm_broadcast(comm, x, 4, 0) : atm_comm_sum(comm, x, 8);
 }
 
+static atm_status disagree(void)
+{
+    TRY_RETURN(atm_comm_agree(comm, "0123", 4, "same"));
+    TRY_RETURN(atm_comm_agree(comm, "", 0, "empty"));
+    return atm_comm_agree(comm, rank == 1 ? "0124" : "0123", 4, "checkpoint");
+}
+
 static atm_status abort_one(void)
 {
     float x = 0;
@@ -189,7 +197,7 @@ static atm_status leave(void)
 
 static const struct { const char *name; atm_status (*run)(void); } modes[] = {
     { "same", same }, { "large", large }, { "speed", speed }, { "rounds", rounds }, { "differ", differ },
-    { "abort", abort_one }, { "leave", leave },
+    { "disagree", disagree }, { "abort", abort_one }, { "leave", leave },
 };
 
 /* ------------------------------------------------------------------ the rank */

@@ -16,6 +16,7 @@ ends()
 
 for n in 1 2 3 5; do ends 0 '' $n same; done
 ends 78 'rank 1 is at a broadcast of 4 bytes .*this rank at a sum of 32' 3 differ
+ends 78 'rank 1 has another checkpoint than rank 0' 3 disagree
 ends '74|76' 'rank 1 has given up, with exit code 74' 3 abort   # 76: rank 1 was slow to end
 ends '76|1' 'rank 1 has come to its end' 3 leave   # 1: mpirun saw rank 1 first
 
@@ -30,6 +31,7 @@ grep -q 'has started 2 ranks, but .* sees 1' err || fail "a foreign launcher: $(
 strike()
 {
     local signal=$1 job start
+    rc= took=0 pids=
     check
     rm -rf f
     mkdir f

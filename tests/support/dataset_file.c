@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-float mel_at(size_t clip, int frame, int band) { return (float)(1000 * clip) + (float)frame + (float)band / 4; }
+float mel_at(size_t clip, int frame,
+             int band) { return (float)(1000 * clip) + (float)frame + (float)band / 4; }
 float audio_at(size_t clip, int sample) { return (float)(1000 * clip) + (float)sample / HOP; }
 
 static void expect(atm_status status)
@@ -12,7 +13,8 @@ static void expect(atm_status status)
     if (status != ATM_OK) fail_msg("%s", atm_error());
 }
 
-void declare(atm_dataset_writer *writer, const char *name, atm_dtype dtype, size_t rows, int rank, const int *dim)
+void declare(atm_dataset_writer *writer, const char *name, atm_dtype dtype, size_t rows, int rank,
+             const int *dim)
 {
     atm_column c = { .name = name, .dtype = dtype, .rows = rows, .rank = rank };
     for (int i = 0; i < rank; i++) c.dim[i] = dim[i];
@@ -37,7 +39,8 @@ static void declare_all(atm_dataset_writer *w, dataset_size size)
     declare(w, "pairs/artwork", ATM_I32, size.pairs, 0, NULL);
     declare(w, "pairs/clip", ATM_I32, size.pairs, 0, NULL);
     declare(w, "pairs/split", ATM_U8, size.pairs, 0, NULL);
-    expect(atm_dataset_declare(w, &(atm_column){ .name = "clips/title", .dtype = ATM_U8, .text = true, .rank = 1,
+    expect(atm_dataset_declare(w, &(atm_column){ .name = "clips/title", .dtype = ATM_U8, .text = true,
+                                                 .rank = 1,
                                                  .dim = { TITLE }, .rows = size.clips }));
 }
 

@@ -12,14 +12,16 @@
 
 enum { FRAMES = 40, BANDS = 3, HOP = 10, SAMPLES = FRAMES * HOP, EMBEDDING = 4, TITLE = 16 };
 
-typedef struct { size_t artworks, clips, pairs; int validation; } dataset_size;     /* each n-th pair; 0: none */
+typedef struct { size_t artworks, clips,
+                 pairs; int validation; } dataset_size;     /* each n-th pair; 0: none */
 
 /* The same, uncommitted: a test may add to it or leave something out. */
 atm_dataset_writer *dataset_writer(const char *path, dataset_size size);
 void                dataset_write(const char *path, dataset_size size);
 atm_dataset        *dataset_open(const char *path);             /* fails the test when it does not */
 
-void declare(atm_dataset_writer *writer, const char *name, atm_dtype dtype, size_t rows, int rank, const int *dim);
+void declare(atm_dataset_writer *writer, const char *name, atm_dtype dtype, size_t rows, int rank,
+             const int *dim);
 void put(atm_dataset_writer *writer, const char *column, size_t row, const void *data);
 void put_i32(atm_dataset_writer *writer, const char *column, size_t row, int32_t value);
 

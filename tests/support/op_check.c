@@ -202,21 +202,23 @@ static int rows_of_sample(const op_case *c, int slot, int N)
     return strcmp(s.dims, "rows") == 0 ? t->dim[0] / N : batched && t->dim[0] == N ? 1 : 0;
 }
 
-/* Sample s of c; false when the outputs do not belong to samples. */
+/* Sample s of c, without the outputs that belong to all samples; false when none is left. */
 static bool cut_sample(const op_case *c, int s, op_case *one)
 {
     int N = c->args.t[0].dim[0];
+    bool any = false;
     *one = *c;
     if (N == 1 || c->args.t[0].rank < 2 || op_slot_named(c->op, "dloss") >= 0) return false;   /* dx of a mean */
     for (int i = 0; i < op_n_slots(c->op); i++) {
         if (!atm_present(c->args.t[i])) continue;
         int rows = rows_of_sample(c, i, N);
-        if (!rows && op_is_output(c->op, i)) return false;
+        if (!rows && op_is_output(c->op, i)) one->args.t[i] = (atm_tensor){ 0 };
         if (!rows) continue;
+        any |= op_is_output(c->op, i);
         one->args.t[i].dim[0] = rows;
         if (c->value[i]) one->value[i] = c->value[i] + (size_t)s * atm_count(one->args.t[i]);
     }
-    return true;
+    return any;
 }
 
 static bool sample_is_same(const op_case *one, int s, const outputs *batch, const outputs *alone,

@@ -19,9 +19,7 @@ static const char *const tensors[ATM_OP_COUNT] = {
     [ATM_OP_reduce_rows] = "x:n,r,c y:n,c",
     [ATM_OP_group_norm]    = "x:S w:c@param b:c@param y:S mean:n,groups rstd:n,groups",
     [ATM_OP_group_norm_dx] = "dy:S x:S w:c@param b:c@param mean:n,groups@forward"
-                             " rstd:n,groups@forward dx:S",
-    [ATM_OP_group_norm_dw] = "dy:S x:S w:c@param b:c@param mean:n,groups@forward"
-                             " rstd:n,groups@forward dw:c db:c",
+                             " rstd:n,groups@forward dx:S dw:c db:c",
     [ATM_OP_layer_norm]    = "x:S w:c@param b:c@param y:S mean:rows rstd:rows",
     [ATM_OP_layer_norm_dx] = "dy:S x:S w:c@param mean:rows@forward rstd:rows@forward dx:S",
     [ATM_OP_layer_norm_dw] = "dy:S x:S mean:rows@forward rstd:rows@forward dw:c db:c",
@@ -81,7 +79,7 @@ static const char *const tensors[ATM_OP_COUNT] = {
 const op_scalar op_scalars[] = {
     ACT(linear), SCALAR(OP_BOOL, linear, transposed, 0), SCALAR(OP_BOOL, linear_dw, transposed, 0),
     ACT(conv2d), CONV(conv2d), CONV(conv2d_dw), CONV(conv_transpose2d),
-    NORM(group_norm), NORM(group_norm_dx), NORM(group_norm_dw), SCALAR(OP_DOUBLE, group_norm, eps, 1e-5),
+    NORM(group_norm), NORM(group_norm_dx), SCALAR(OP_DOUBLE, group_norm, eps, 1e-5),
     SCALAR(OP_DOUBLE, layer_norm, eps, 1e-5),
     HEADS(attention), HEADS(attention_dx),
     ACT(act), ACT(act_dx),

@@ -46,6 +46,6 @@ int     op_n_slots(atm_op op);
 int     op_slot_named(atm_op op, const char *name);        /* -1: none */
 int     op_by_name(const char *name);                      /* -1: none */
 int     op_act_by_name(const char *name);                  /* -1: none */
-atm_op  op_forward_of(atm_op op);                          /* group_norm of group_norm_dw; op itself */
+atm_op  op_forward_of(atm_op op);                          /* group_norm of group_norm_dx; op itself */
 
 #endif

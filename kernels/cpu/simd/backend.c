@@ -38,7 +38,6 @@ const atm_backend ATM_CPU_BACKEND = {
         [ATM_OP_reduce_rows]        = { prepare_reduce_rows, run_reduce_rows },
         [ATM_OP_group_norm]         = { prepare_group_norm, run_group_norm },
         [ATM_OP_group_norm_dx]      = { prepare_group_norm_dx, run_group_norm_dx },
-        [ATM_OP_group_norm_dw]      = { prepare_group_norm_dw, run_group_norm_dw },
         [ATM_OP_layer_norm]         = { NULL, run_layer_norm },
         [ATM_OP_layer_norm_dx]      = { NULL, run_layer_norm_dx },
         [ATM_OP_layer_norm_dw]      = { prepare_layer_norm_dw, run_layer_norm_dw },

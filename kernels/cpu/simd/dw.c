@@ -85,15 +85,26 @@ static void plan_chunks(dw_job *j)
     j->chunks = ceil_div(j->depth, j->chunk);
 }
 
+/* Floats [from, from + n) of the run that begins with t, for k pixels. */
+INLINE void pack_piece(const pixels *x, const grid_point *at, tap t, int from, int n, int k, float *to)
+{
+    for (int p = 0; p < k; p++, to += NR) {
+        const float *floats = x->run == 1 ? tap_floats(x, &at[p], t, from) : run_floats(x, &at[p], t, from, n, to);
+        if (floats != to) copy_floats(to, floats, n);
+    }
+}
+
 /* Columns [c, c + columns) for k pixels. */
 static void pack_right(const pixels *x, const grid_point *at, int c, int columns, int k, float *to)
 {
-    const int t = c / x->channels, from = c % x->channels;
-    const bool one_tap = from + columns <= x->channels;
-    for (int p = 0; p < k; p++, to += NR) {
-        if (!one_tap) gather_floats(x, &at[p], c, columns, to);
-        else if (columns == NR) copy_floats(to, tap_floats(x, &at[p], x->taps[t], from), NR);   /* constant: unrolled */
-        else copy_floats(to, tap_floats(x, &at[p], x->taps[t], from), columns);
+    const int width = run_width(x);
+    for (int end = c + columns, n; c < end; c += n, to += n) {
+        const tap t = x->taps[c / width * x->run];
+        const int from = c % width;
+        n = min_int(width - from, end - c);
+        if (n == NR) pack_piece(x, at, t, from, NR, k, to);         /* constant: unrolled */
+        else if (n == VL) pack_piece(x, at, t, from, VL, k, to);
+        else pack_piece(x, at, t, from, n, k, to);
     }
 }
 

@@ -92,13 +92,31 @@ static size_t gemm_scratch_bytes(const atm_pool *pool)
 
 /* ------------------------------------------------------------------ the left operand */
 
+/* Walks the grid of all images row by row: a division for each point would show. */
+typedef struct { int image, line, column; } grid_walk;
+
+static grid_walk walk_from(const pixels *a, int first)
+{
+    const int line = first / a->grid_w;
+    return (grid_walk){ line / a->grid_h, line % a->grid_h, first % a->grid_w };
+}
+
+INLINE void walk_on(const pixels *a, grid_walk *g)
+{
+    if (++g->column < a->grid_w) return;
+    g->column = 0;
+    if (++g->line < a->grid_h) return;
+    g->line = 0;
+    g->image++;
+}
+
 /* Grid points [first, first + n) of all images. */
 static void locate(const pixels *a, int first, int n, grid_point *out)
 {
-    for (int i = 0; i < n; i++) {
-        const int column = (first + i) % a->grid_w, line = (first + i) / a->grid_w;
-        const int y = line % a->grid_h * a->step_h, x = column * a->step_w;
-        const ptrdiff_t row = (ptrdiff_t)(line / a->grid_h) * a->in_h + y;
+    grid_walk g = walk_from(a, first);
+    for (int i = 0; i < n; i++, walk_on(a, &g)) {
+        const int y = g.line * a->step_h, x = g.column * a->step_w;
+        const ptrdiff_t row = (ptrdiff_t)g.image * a->in_h + y;
         out[i] = (grid_point){ (row * a->in_w + x) * a->channels, y, x };
     }
 }
@@ -106,12 +124,11 @@ static void locate(const pixels *a, int first, int n, grid_point *out)
 static void place(const product *p, int first, int n, gemm_scratch *s)
 {
     const placement *o = &p->out;
-    for (int i = 0; i < n; i++) {
-        const int column = (first + i) % p->a.grid_w, line = (first + i) / p->a.grid_w;
-        const int sample = line / p->a.grid_h, row = line % p->a.grid_h;
-        const size_t y = (size_t)sample * (size_t)o->h + (size_t)(row * o->step_h + o->first_h);
-        s->out[i] = (y * (size_t)o->w + (size_t)(column * o->step_w + o->first_w)) * (size_t)p->n;
-        s->sample[i] = sample;
+    grid_walk g = walk_from(&p->a, first);
+    for (int i = 0; i < n; i++, walk_on(&p->a, &g)) {
+        const size_t y = (size_t)g.image * (size_t)o->h + (size_t)(g.line * o->step_h + o->first_h);
+        s->out[i] = (y * (size_t)o->w + (size_t)(g.column * o->step_w + o->first_w)) * (size_t)p->n;
+        s->sample[i] = g.image;
     }
 }
 
@@ -172,26 +189,37 @@ INLINE const float *run_floats(const pixels *a, const grid_point *g, tap t, int 
     return clip_run(a, offset, x * a->channels + c0, a->in_w * a->channels, n, room);
 }
 
-/* Rows beyond the last repeat it: they are computed with no harm, never stored. */
+/* Whether grid points g[0 .. MR - 1] are neighbours in one line that a tap moves to inside the image,
+ * as is usual: their rows are then equally far apart. */
+INLINE bool side_by_side(const pixels *a, const grid_point *g, tap t)
+{
+    const grid_point *last = g + MR - 1;
+    return last->x - g->x == (MR - 1) * a->step_w && (unsigned)(g->y + t.dy) < (unsigned)a->in_h
+           && g->x + t.dx >= 0 && last->x + t.dx <= a->in_w - a->run;
+}
+
+/* Rows [i0, i0 + MR) of run r.  Those beyond the last repeat it: computed with no harm, never stored. */
+INLINE void point_group(const pixels *a, const depth_block *d, int i0, int m, int r, gemm_scratch *s, const float **out)
+{
+    const tap t = a->taps[r * a->run];
+    if (i0 + MR <= m && side_by_side(a, &s->at[i0], t)) {
+        const float *first = a->x + (s->at[i0].at + tap_offset(a, t) + d->c0);
+        for (int i = 0; i < MR; i++) out[i] = first + i * a->step_w * a->channels;
+        return;
+    }
+    for (int i = 0; i < MR; i++) {
+        const int row = min_int(i0 + i, m - 1);
+        float *room = s->gathered + (size_t)row * KC + (size_t)(r - d->r0) * (size_t)d->len;
+        out[i] = a->run == 1 ? tap_floats(a, &s->at[row], t, d->c0)
+                             : run_floats(a, &s->at[row], t, d->c0, d->len, room);
+    }
+}
+
 static void point_rows(const pixels *a, const depth_block *d, int m, gemm_scratch *s)
 {
     const float **out = s->rows;
-    for (int i0 = 0; i0 < m; i0 += MR)
-        for (int t = d->r0; t < d->r1; t++)
-            for (int i = i0; i < i0 + MR; i++)
-                *out++ = tap_floats(a, &s->at[min_int(i, m - 1)], a->taps[t], d->c0);
-}
-
-static void point_runs(const pixels *a, const depth_block *d, int m, gemm_scratch *s)
-{
-    const float **out = s->rows;
-    for (int i0 = 0; i0 < m; i0 += MR)
-        for (int r = d->r0; r < d->r1; r++)
-            for (int i = i0; i < i0 + MR; i++) {
-                const int row = min_int(i, m - 1);
-                float *room = s->gathered + (size_t)row * KC + (size_t)(r - d->r0) * (size_t)d->len;
-                *out++ = run_floats(a, &s->at[row], a->taps[r * a->run], d->c0, d->len, room);
-            }
+    for (int i = 0; i < m; i += MR)
+        for (int r = d->r0; r < d->r1; r++, out += MR) point_group(a, d, i, m, r, s, out);
 }
 
 /* Floats [from, from + n) of all runs of a grid point, one run after another. */
@@ -264,7 +292,6 @@ static void multiply_block(const product *p, const depth_block *d, gemm_scratch 
     const bool gather = must_gather(a);
     const size_t depth = (size_t)a->n_taps * (size_t)a->channels;
     if (gather) gather_rows(a, d, m, s);
-    else if (a->run > 1) point_runs(a, d, m, s);
     else point_rows(a, d, m, s);
     const int segments = d->r1 - d->r0;
     micro_args args = { gather ? 1 : segments, gather ? segments * d->len : d->len, NULL, NULL };

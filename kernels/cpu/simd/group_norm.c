@@ -121,19 +121,32 @@ static void spread_groups(const float *mean, const float *rstd, size_t samples, 
 
 typedef struct { const norm_job *j; const float *spread; } normalize_job;
 
+/* Rows [from, to) of one sample. */
+static void normalize_rows(const norm_job *j, const float *spread, size_t from, size_t to)
+{
+    const size_t c = (size_t)j->c;
+    for (int i = 0; i < j->c; i += VL) {
+        const int count = j->c - i;
+        const vf mean = v_load_n(spread + i, count), rstd = v_load_n(spread + c + i, count);
+        const vf w = v_load_n(j->w + i, count), b = v_load_n(j->b + i, count);
+        for (size_t at = from * c + (size_t)i, end = to * c; at < end; at += c) {
+            const vf z = v_fma((v_load_n(j->x + at, count) - mean) * rstd, w, b);
+            v_store_n(j->y + at, j->act == ATM_ACT_SILU ? z * v_sigmoid(z) : z, count);
+        }
+    }
+}
+
+/* Few rows at a time: all vectors of channels pass over them while they are in L1. */
+static size_t rows_at_once(int c) { return 4096 / (size_t)c + 1; }
+
 static void normalize_pixels(size_t from, size_t to, const void *arg)
 {
     const normalize_job *n = arg;
     const norm_job *j = n->j;
-    const size_t c = (size_t)j->c;
-    for (size_t p = from; p < to; p++) {
-        const float *mean = n->spread + p / j->pixels * 2 * c, *rstd = mean + c, *x = j->x + p * c;
-        for (int i = 0; i < j->c; i += VL) {
-            const int count = j->c - i;
-            const vf hat = (v_load_n(x + i, count) - v_load_n(mean + i, count)) * v_load_n(rstd + i, count);
-            const vf z = v_fma(hat, v_load_n(j->w + i, count), v_load_n(j->b + i, count));
-            v_store_n(j->y + p * c + i, j->act == ATM_ACT_SILU ? z * v_sigmoid(z) : z, count);
-        }
+    for (size_t row = from, end; row < to; row = end) {
+        const size_t most = row + rows_at_once(j->c);
+        end = sample_end(row, most < to ? most : to, j->pixels);
+        normalize_rows(j, n->spread + row / j->pixels * 2 * (size_t)j->c, row, end);
     }
 }
 
@@ -183,28 +196,44 @@ static norm_gradient plan_gradient(const atm_group_norm_dx_args *a)
                             .c = atm_last_dim(a->x), .groups = a->groups, .act = a->act };
 }
 
-typedef struct { vf hat, g, w, rstd; } norm_element;
+/* What the VL channels from i of a sample have in common. */
+typedef struct { vf mean, rstd, w, b; } norm_channels;
 
-INLINE norm_element gradient_at(const norm_gradient *j, size_t row, int i, int count)
+INLINE norm_channels channels_at(const norm_gradient *j, size_t sample, int i)
 {
-    const size_t c = (size_t)j->c, at = row * c + (size_t)i;
-    const float *mean = j->spread + row / j->pixels * 2 * c + i, *rstd = mean + c;
-    norm_element e = { .w = v_load_n(j->w + i, count), .rstd = v_load_n(rstd, count) };
-    e.hat = (v_load_n(j->x + at, count) - v_load_n(mean, count)) * e.rstd;
-    e.g = v_load_n(j->dy + at, count);
-    if (j->act == ATM_ACT_SILU) e.g *= swish_slope(v_fma(e.hat, e.w, v_load_n(j->b + i, count)), 1.0f);
-    return e;
+    const float *mean = j->spread + sample * 2 * (size_t)j->c + i;
+    const int count = j->c - i;
+    return (norm_channels){ v_load_n(mean, count), v_load_n(mean + j->c, count), v_load_n(j->w + i, count),
+                            v_load_n(j->b + i, count) };
+}
+
+INLINE vf hat_at(const norm_gradient *j, const norm_channels *ch, size_t at, int count)
+{
+    return (v_load_n(j->x + at, count) - ch->mean) * ch->rstd;
+}
+
+INLINE vf gradient_at(const norm_gradient *j, const norm_channels *ch, vf hat, size_t at, int count)
+{
+    const vf dy = v_load_n(j->dy + at, count);
+    return j->act == ATM_ACT_SILU ? dy * swish_slope(v_fma(hat, ch->w, ch->b), 1.0f) : dy;
 }
 
 /* sums [2, c]: g, g xhat */
-static void add_gradient_row(size_t row, float *restrict sums, const void *arg)
+static void sum_gradient_rows(size_t first, size_t n, float *sums, const void *arg)
 {
     const norm_gradient *j = arg;
+    const size_t c = (size_t)j->c, sample = first / j->pixels;
     for (int i = 0; i < j->c; i += VL) {
         const int count = j->c - i;
-        const norm_element e = gradient_at(j, row, i, count);
-        v_store_n(sums + i, v_load_n(sums + i, count) + e.g, count);
-        v_store_n(sums + j->c + i, v_fma(e.g, e.hat, v_load_n(sums + j->c + i, count)), count);
+        const norm_channels ch = channels_at(j, sample, i);
+        vf sum = v_splat(0.0f), sum_hat = sum;
+        for (size_t at = first * c + (size_t)i, end = at + n * c; at < end; at += c) {
+            const vf hat = hat_at(j, &ch, at, count), g = gradient_at(j, &ch, hat, at, count);
+            sum += g;
+            sum_hat = v_fma(g, hat, sum_hat);
+        }
+        v_store_n(sums + i, sum, count);
+        v_store_n(sums + j->c + i, sum_hat, count);
     }
 }
 
@@ -222,18 +251,29 @@ static void group_means(const norm_gradient *j, const float *totals, float *mean
     }
 }
 
+/* Rows [from, to) of one sample. */
+static void gradient_rows(const norm_gradient *j, size_t sample, size_t from, size_t to)
+{
+    const size_t c = (size_t)j->c;
+    const float *mean_g = j->means + sample * 2 * c, *mean_gx = mean_g + c;
+    for (int i = 0; i < j->c; i += VL) {
+        const int count = j->c - i;
+        const norm_channels ch = channels_at(j, sample, i);
+        const vf g0 = v_load_n(mean_g + i, count), g1 = v_load_n(mean_gx + i, count);
+        for (size_t at = from * c + (size_t)i, end = to * c; at < end; at += c) {
+            const vf hat = hat_at(j, &ch, at, count), g = gradient_at(j, &ch, hat, at, count);
+            v_store_n(j->dx + at, ch.rstd * (g * ch.w - v_fma(hat, g1, g0)), count);
+        }
+    }
+}
+
 static void gradient_pixels(size_t from, size_t to, const void *arg)
 {
     const norm_gradient *j = arg;
-    const size_t c = (size_t)j->c;
-    for (size_t row = from; row < to; row++) {
-        const float *mean_g = j->means + row / j->pixels * 2 * c, *mean_gx = mean_g + c;
-        for (int i = 0; i < j->c; i += VL) {
-            const int count = j->c - i;
-            const norm_element e = gradient_at(j, row, i, count);
-            const vf common = v_fma(e.hat, v_load_n(mean_gx + i, count), v_load_n(mean_g + i, count));
-            v_store_n(j->dx + row * c + i, e.rstd * (e.g * e.w - common), count);
-        }
+    for (size_t row = from, end; row < to; row = end) {
+        const size_t most = row + rows_at_once(j->c);
+        end = sample_end(row, most < to ? most : to, j->pixels);
+        gradient_rows(j, row / j->pixels, row, end);
     }
 }
 
@@ -246,64 +286,42 @@ static const float *gradient_sums(norm_gradient *j, const float *mean, const flo
     float *spread = (float *)env->workspace + column_sums_bytes(&s) / sizeof(float);
     spread_groups(mean, rstd, j->samples, j->groups, j->c, spread);
     j->spread = spread;
-    sum_columns(&s, add_gradient_row, j, NULL, env);
+    sum_columns(&s, sum_gradient_rows, j, NULL, env);
     return s.total;
-}
-
-static atm_status prepare_group_norm_gradient(const norm_gradient *j, atm_prepared *out)
-{
-    const column_sums s = plan_column_sums(j->samples, j->pixels, 2 * j->c);
-    out->workspace = column_sums_bytes(&s) + 4 * j->samples * (size_t)j->c * sizeof(float);
-    return ATM_OK;
-}
-
-/* The two gradients' arguments begin alike: dy, x, w, b, mean, rstd. */
-static norm_gradient plan_gradient_dw(const atm_group_norm_dw_args *a)
-{
-    const atm_group_norm_dx_args same = { a->dy, a->x, a->w, a->b, a->mean, a->rstd, { 0 }, a->groups,
-                                          a->act };
-    return plan_gradient(&same);
 }
 
 static atm_status prepare_group_norm_dx(atm_device *device, const atm_op_args *args, atm_prepared *out)
 {
     (void)device;
     const norm_gradient j = plan_gradient(&args->group_norm_dx);
-    return prepare_group_norm_gradient(&j, out);
+    const column_sums s = plan_column_sums(j.samples, j.pixels, 2 * j.c);
+    out->workspace = column_sums_bytes(&s) + 4 * j.samples * (size_t)j.c * sizeof(float);
+    return ATM_OK;
 }
 
-static atm_status prepare_group_norm_dw(atm_device *device, const atm_op_args *args, atm_prepared *out)
+/* Totals [samples, 2, c] added over the samples. */
+static void write_dw(const norm_gradient *j, const float *totals, float *dw, float *db)
 {
-    (void)device;
-    const norm_gradient j = plan_gradient_dw(&args->group_norm_dw);
-    return prepare_group_norm_gradient(&j, out);
+    for (size_t i = 0; i < (size_t)j->c; i++) {
+        double g = 0, gx = 0;
+        for (size_t n = 0; n < j->samples; n++) {
+            g += totals[n * 2 * (size_t)j->c + i];
+            gx += totals[(n * 2 + 1) * (size_t)j->c + i];
+        }
+        if (db) db[i] = (float)g;
+        if (dw) dw[i] = (float)gx;
+    }
 }
 
 static void run_group_norm_dx(const atm_op_args *args, const atm_run_env *env)
 {
     const atm_group_norm_dx_args *a = &args->group_norm_dx;
     norm_gradient j = plan_gradient(a);
-    if (!j.dx) return;
     const float *totals = gradient_sums(&j, a->mean.data, a->rstd.data, env);
+    write_dw(&j, totals, a->dw.data, a->db.data);
+    if (!j.dx) return;
     float *means = (float *)j.spread + 2 * j.samples * (size_t)j.c;
     group_means(&j, totals, means);
     j.means = means;
     parallel(env, j.samples * j.pixels, (size_t)j.c, gradient_pixels, &j);
-}
-
-static void run_group_norm_dw(const atm_op_args *args, const atm_run_env *env)
-{
-    const atm_group_norm_dw_args *a = &args->group_norm_dw;
-    norm_gradient j = plan_gradient_dw(a);
-    const float *totals = gradient_sums(&j, a->mean.data, a->rstd.data, env);
-    float *dw = a->dw.data, *db = a->db.data;
-    for (int i = 0; i < j.c; i++) {
-        double g = 0, gx = 0;
-        for (size_t n = 0; n < j.samples; n++) {
-            g += totals[n * 2 * (size_t)j.c + (size_t)i];
-            gx += totals[(n * 2 + 1) * (size_t)j.c + (size_t)i];
-        }
-        if (db) db[i] = (float)g;
-        if (dw) dw[i] = (float)gx;
-    }
 }

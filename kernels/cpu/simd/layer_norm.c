@@ -80,15 +80,20 @@ static void run_layer_norm_dx(const atm_op_args *args, const atm_run_env *env)
 }
 
 /* sums [2, c]: dy, dy xhat */
-static void add_layer_norm_row(size_t row, float *restrict sums, const void *arg)
+static void sum_layer_norm_rows(size_t first, size_t n, float *sums, const void *arg)
 {
     const atm_layer_norm_dw_args *a = arg;
     const int c = atm_last_dim(a->x);
-    const float *x = row_of(a->x, row, c), *dy = row_of(a->dy, row, c);
-    const float mean = ((const float *)a->mean.data)[row], rstd = ((const float *)a->rstd.data)[row];
-    for (int i = 0; i < c; i++) {
-        sums[i] += dy[i];
-        sums[c + i] += dy[i] * ((x[i] - mean) * rstd);
+    const float *mean = a->mean.data, *rstd = a->rstd.data;
+    for (int i = 0; i < c; i += VL) {
+        vf sum = v_splat(0.0f), sum_hat = sum;
+        for (size_t r = first; r < first + n; r++) {
+            const vf dy = v_load_n(row_of(a->dy, r, c) + i, c - i);
+            sum += dy;
+            sum_hat = v_fma(dy, (v_load_n(row_of(a->x, r, c) + i, c - i) - mean[r]) * rstd[r], sum_hat);
+        }
+        v_store_n(sums + i, sum, c - i);
+        v_store_n(sums + c + i, sum_hat, c - i);
     }
 }
 
@@ -106,7 +111,7 @@ static void run_layer_norm_dw(const atm_op_args *args, const atm_run_env *env)
     const atm_layer_norm_dw_args *a = &args->layer_norm_dw;
     const size_t c = (size_t)atm_last_dim(a->x);
     column_sums s = plan_column_sums(1, atm_rows(a->x), 2 * (int)c);
-    sum_columns(&s, add_layer_norm_row, a, NULL, env);
+    sum_columns(&s, sum_layer_norm_rows, a, NULL, env);
     if (a->db.data) memcpy(a->db.data, s.total, c * sizeof(float));
     if (a->dw.data) memcpy(a->dw.data, s.total + c, c * sizeof(float));
 }

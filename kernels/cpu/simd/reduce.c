@@ -4,14 +4,14 @@
  * The blocks depend on the width alone.  What a row adds is the caller's: the
  * gradients of norms sum functions of several tensors. */
 
-/* Adds row `row` of all rows (group * rows + r) to sums [width]. */
-typedef void (*row_function)(size_t row, float *restrict sums, const void *arg);
+/* Sums [width] of n rows from `first` of all rows (group * rows + r), all of one group. */
+typedef void (*rows_function)(size_t first, size_t n, float *sums, const void *arg);
 
 typedef struct {
     size_t groups, rows;            /* [groups, rows, width] -> [groups, width] */
     int width, block;               /* block: rows */
     size_t blocks;
-    row_function add;
+    rows_function sum;
     const void *arg;
     float *partial;                 /* [groups, blocks, width] */
     float *total;                   /* [groups, width]         */
@@ -42,8 +42,7 @@ static void sum_block(size_t from, size_t to, const void *arg)
         float *sums = s->partial + i * (size_t)s->width;
         const size_t group = i / s->blocks, first = i % s->blocks * (size_t)s->block;
         const size_t end = first + (size_t)s->block < s->rows ? first + (size_t)s->block : s->rows;
-        memset(sums, 0, (size_t)s->width * sizeof *sums);
-        for (size_t r = first; r < end; r++) s->add(group * s->rows + r, sums, s->arg);
+        s->sum(group * s->rows + first, end - first, sums, s->arg);
     }
 }
 
@@ -60,10 +59,10 @@ static void sum_partials(size_t from, size_t to, const void *arg)
 }
 
 /* `total` NULL: behind the partial sums in the workspace. */
-static void sum_columns(column_sums *s, row_function add, const void *arg, float *total,
+static void sum_columns(column_sums *s, rows_function sum, const void *arg, float *total,
                         const atm_run_env *env)
 {
-    s->add = add;
+    s->sum = sum;
     s->arg = arg;
     s->partial = env->workspace;
     s->total = total ? total : s->partial + partial_floats(s);
@@ -89,12 +88,16 @@ static atm_status prepare_reduce_rows(atm_device *device, const atm_op_args *arg
     return ATM_OK;
 }
 
-static void add_row(size_t row, float *restrict sums, const void *arg)
+static void sum_rows(size_t first, size_t n, float *sums, const void *arg)
 {
     const atm_reduce_rows_args *a = arg;
     const int c = atm_last_dim(a->x);
-    const float *x = (const float *)a->x.data + row * (size_t)c;
-    for (int i = 0; i < c; i++) sums[i] += x[i];
+    const float *x = row_of(a->x, first, c);
+    for (int i = 0; i < c; i += VL) {
+        vf sum = v_splat(0.0f);
+        for (size_t r = 0; r < n; r++) sum += v_load_n(x + r * (size_t)c + i, c - i);
+        v_store_n(sums + i, sum, c - i);
+    }
 }
 
 static void run_reduce_rows(const atm_op_args *args, const atm_run_env *env)
@@ -102,5 +105,5 @@ static void run_reduce_rows(const atm_op_args *args, const atm_run_env *env)
     const atm_reduce_rows_args *a = &args->reduce_rows;
     if (!a->y.data) return;
     column_sums s = plan_reduce_rows(a);
-    sum_columns(&s, add_row, a, a->y.data, env);
+    sum_columns(&s, sum_rows, a, a->y.data, env);
 }
