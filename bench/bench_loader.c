@@ -54,8 +54,8 @@ static atm_status make_file(const settings *s)
     if (status == ATM_OK && (status = declare(w, s)) == ATM_OK) status = put_rows(w, s, row);
     if (status == ATM_OK) status = atm_dataset_commit(w);
     free(row);
-    const double mb = 1e-6 * (double)(s->rows * s->row_bytes);
-    if (status == ATM_OK) printf("# written, hashed and synced: %.0f MB at %.0f MB/s\n", mb, mb / (atm_seconds() - begin));
+    const double seconds = atm_seconds() - begin, mb = 1e-6 * (double)(s->rows * s->row_bytes);
+    if (status == ATM_OK) printf("# written, hashed and synced: %.0f MB at %.0f MB/s\n", mb, mb / seconds);
     return status;
 }
 
@@ -121,9 +121,9 @@ static atm_status measure_loader(const settings *s, const atm_dataset *d, double
     const atm_loader_column column = { .name = "clips/x" };
     prepare_cache(s);
     atm_status status = atm_loader_open(&(atm_loader_options){
-        .dataset = d, .column = &column, .n_columns = 1, .split = ATM_SPLIT_TRAIN, .seed = 1, .batch = s->batch,
-        .micro_batches = 1, .ranks = 1 }, &l);
-    if (status == ATM_OK) status = atm_loader_next(l, &batch);              /* the first wait is not typical */
+        .dataset = d, .column = &column, .n_columns = 1, .split = ATM_SPLIT_TRAIN, .seed = 1,
+        .batch = s->batch, .micro_batches = 1, .ranks = 1 }, &l);
+    if (status == ATM_OK) status = atm_loader_next(l, &batch);          /* the first wait is not typical */
     const double begin = atm_seconds(), before = l ? atm_loader_waited(l) : 0;
     while (status == ATM_OK && atm_seconds() - begin < s->seconds) {
         if (work > 0) compute(work);
@@ -168,12 +168,14 @@ int main(int argc, char **argv)
         else break;
     }
     if (at < argc && argv[at][0] == '-') {
-        fprintf(stderr, "usage: bench_loader [--rows N] [--kib K] [--batch B] [--seconds S] [--cold] [FOLDER]\n");
+        fprintf(stderr, "usage: bench_loader [--rows N] [--kib K] [--batch B] [--seconds S] [--cold] "
+                "[FOLDER]\n");
         return ATM_E_USAGE;
     }
     const char *folder = at < argc ? argv[at] : getenv("TMPDIR");
     snprintf(s.path, sizeof s.path, "%s/bench_loader-%d.h5", folder ? folder : "/tmp", (int)getpid());
-    printf("# %zu rows of %zu KiB, batch %d, pages %s\n", s.rows, s.row_bytes >> 10, s.batch, s.cold ? "cold" : "warm");
+    printf("# %zu rows of %zu KiB, batch %d, pages %s\n", s.rows, s.row_bytes >> 10, s.batch,
+           s.cold ? "cold" : "warm");
     const atm_status status = measure_all(&s);
     if (status != ATM_OK) fprintf(stderr, "%s\n", atm_error());
     return (int)status;

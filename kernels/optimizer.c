@@ -25,18 +25,21 @@ typedef struct {
     size_t n;
     const float *g;
     float *p, *m, *v, *ema;
-    float scale, beta1, beta2, decay, step_size, root, eps, follow;
+    float scale, beta1, rest1, beta2, rest2, decay, step_size, root, eps, follow;
 } adamw_job;
 
+/* Operation by operation what torch.optim.AdamW does, so that the bits are its own: no division may become
+ * a product, no two products one.  rest1 is not 1 - beta1 in single precision: of 0.999 that
+ * would be 1e-5 off, for ever. */
 static void adamw_range(const adamw_job *j, size_t begin, size_t end)
 {
     const float *restrict g = j->g;
     float *restrict p = j->p, *restrict m = j->m, *restrict v = j->v;
     for (size_t i = begin; i < end; i++) {
         const float x = g[i] * j->scale;
-        m[i] = m[i] * j->beta1 + (1 - j->beta1) * x;
-        v[i] = v[i] * j->beta2 + (1 - j->beta2) * x * x;
-        p[i] = p[i] * j->decay - j->step_size * (m[i] / (sqrtf(v[i]) * j->root + j->eps));
+        m[i] = m[i] * j->beta1 + j->rest1 * x;
+        v[i] = v[i] * j->beta2 + j->rest2 * x * x;
+        p[i] = p[i] * j->decay - j->step_size * m[i] / (sqrtf(v[i]) / j->root + j->eps);
     }
 }
 
@@ -62,9 +65,10 @@ void atm_adamw(atm_pool *pool, const atm_adamw_options *o, size_t n, const float
     const double correction1 = 1 - pow(o->beta1, (double)o->step), correction2 = 1 - pow(o->beta2, (double)o->step);
     adamw_job job = {
         .n = n, .g = g, .p = p, .m = m, .v = v, .ema = ema,
-        .scale = (float)o->scale, .beta1 = (float)o->beta1, .beta2 = (float)o->beta2,
+        .scale = (float)o->scale, .beta1 = (float)o->beta1, .rest1 = (float)(1 - o->beta1),
+        .beta2 = (float)o->beta2, .rest2 = (float)(1 - o->beta2),
         .decay = (float)(1 - o->lr * o->weight_decay), .step_size = (float)(o->lr / correction1),
-        .root = (float)(1 / sqrt(correction2)), .eps = (float)o->eps, .follow = (float)(1 - o->ema_decay)
+        .root = (float)sqrt(correction2), .eps = (float)o->eps, .follow = (float)(1 - o->ema_decay)
     };
     atm_pool_run(pool, part_count(n), adamw_part, &job);
 }

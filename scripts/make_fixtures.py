@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Makes tests/fixtures/{networks,ops,schedulers,losses} from the reference implementations.
+"""Makes tests/fixtures/{networks,ops,schedulers,losses,training} from the reference implementations.
 
 Debian 12 (its PyTorch is 1.13, the version the predecessor used):
 
     apt-get install -y python3-torch python3-venv
     /usr/bin/python3 -m venv --system-site-packages .venv
     .venv/bin/pip install diffusers==0.27.2 transformers==4.30.2 huggingface_hub==0.23.0 safetensors einops
-    .venv/bin/python scripts/make_fixtures.py --imagebind PATH [networks] [ops] [schedulers] [losses]
+    .venv/bin/python scripts/make_fixtures.py --imagebind PATH [PART ...]
 
 PATH is a checkout of facebookresearch/ImageBind (commit 53680b0); its code is
 imported, not copied.  Nothing is downloaded.  Running again gives the same bytes.
@@ -54,13 +54,19 @@ def make_losses(_):
     losses.make()
 
 
-PARTS = {"networks": make_networks, "ops": make_ops, "schedulers": make_schedulers, "losses": make_losses}
+def make_training(_):
+    from fixtures import training
+    training.make()
+
+
+PARTS = {"networks": make_networks, "ops": make_ops, "schedulers": make_schedulers, "losses": make_losses,
+         "training": make_training}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", metavar="PART", help="networks, ops, schedulers, losses (default: all)")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (default: all)")
     parser.add_argument("--imagebind", type=pathlib.Path, help="checkout of facebookresearch/ImageBind")
     options = parser.parse_args()
     unknown = set(options.parts) - set(PARTS)

@@ -3,8 +3,8 @@
 
 BUILD_PACKAGES="gcc libc6-dev cmake ninja-build pkg-config
     libjpeg62-turbo-dev libpng-dev libwebp-dev libsndfile1-dev libjansson-dev libyaml-dev zlib1g-dev
-    libhdf5-dev libxxhash-dev"
-TEST_PACKAGES="libcmocka-dev libopenmpi-dev openmpi-bin"
+    libxxhash-dev"
+TEST_PACKAGES="libcmocka-dev libhdf5-dev libopenmpi-dev openmpi-bin"
 FUZZ_PACKAGES="clang-14 libclang-rt-14-dev"
 
 as_root()

@@ -455,8 +455,10 @@ static void does_not_begin_anew_over_damage(void **state)
 static void ignores_names_that_are_not_ours(void **state)
 {
     (void)state;
-    static const char *const name[] = { "step_00000099.tmp", "step_99", "step_000000099", "step_00000099 ", "step_-0000099",
-                                        "step_0000009x", "Step_00000099", "step_00000099.bak" };
+    static const char *const name[] = {
+        "step_00000099.tmp", "step_99", "step_000000099", "step_00000099 ", "step_-0000099", "step_0000009x",
+        "Step_00000099", "step_00000099.bak"
+    };
     must_save(7);
     for (size_t i = 0; i < sizeof name / sizeof *name; i++) assert_int_equal(mkdir(in_run(name[i]), 0777), 0);
     assert_resumes("latest", 7);

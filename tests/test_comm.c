@@ -11,9 +11,10 @@
 /* ------------------------------------------------------------------ environments */
 
 static const char *const variables[] = {
-    "RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE",
-    "OMPI_COMM_WORLD_LOCAL_RANK", "PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS",
-    "SLURM_LOCALID", "SLURM_NTASKS",
+    "RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT",
+    "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK",
+    "PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID",
+    "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID", "SLURM_NTASKS",
 };
 
 /* Exactly the assignments of `text`, "A=1 B=2". */
@@ -29,17 +30,23 @@ static void set_environment(const char *text)
     }
 }
 
-static const struct { const char *environment, *launcher, *backend; int rank, size, local_rank; } launches[] = {
+static const struct {
+    const char *environment, *launcher, *backend;
+    int rank, size, local_rank;
+} launches[] = {
     { "", NULL, NULL, 0, 1, 0 },
-    { "RANK=1 WORLD_SIZE=4 LOCAL_RANK=1 MASTER_ADDR=a MASTER_PORT=1", "RANK and WORLD_SIZE", "nccl", 1, 4, 1 },
+    { "RANK=1 WORLD_SIZE=4 LOCAL_RANK=1 MASTER_ADDR=a MASTER_PORT=1",
+      "RANK and WORLD_SIZE", "nccl", 1, 4, 1 },
     { "RANK=0 WORLD_SIZE=1", "RANK and WORLD_SIZE", "nccl", 0, 1, 0 },
-    { "OMPI_COMM_WORLD_RANK=2 OMPI_COMM_WORLD_SIZE=3 OMPI_COMM_WORLD_LOCAL_RANK=1", "mpirun", "mpi", 2, 3, 1 },
+    { "OMPI_COMM_WORLD_RANK=2 OMPI_COMM_WORLD_SIZE=3 OMPI_COMM_WORLD_LOCAL_RANK=1",
+      "mpirun", "mpi", 2, 3, 1 },
     { "PMI_RANK=1 PMI_SIZE=2 MPI_LOCALRANKID=1", "mpiexec", "mpi", 1, 2, 1 },
     { "SLURM_PROCID=5 SLURM_STEP_NUM_TASKS=8 SLURM_LOCALID=1", "srun", "mpi", 5, 8, 1 },
     /* the batch script itself is one process */
     { "SLURM_PROCID=0 SLURM_NTASKS=8 SLURM_LOCALID=0", NULL, NULL, 0, 1, 0 },
     /* mpirun inside a Slurm job */
-    { "SLURM_PROCID=0 SLURM_STEP_NUM_TASKS=2 OMPI_COMM_WORLD_RANK=3 OMPI_COMM_WORLD_SIZE=4", "mpirun", "mpi", 3, 4, 0 },
+    { "SLURM_PROCID=0 SLURM_STEP_NUM_TASKS=2 OMPI_COMM_WORLD_RANK=3 OMPI_COMM_WORLD_SIZE=4",
+      "mpirun", "mpi", 3, 4, 0 },
     /* two that agree */
     { "RANK=1 WORLD_SIZE=2 OMPI_COMM_WORLD_RANK=1 OMPI_COMM_WORLD_SIZE=2", "mpirun", "mpi", 1, 2, 0 },
 };

@@ -1,5 +1,6 @@
 /* test_dataset_hdf5.c - what HDF5 can do and datasets may not: every way to store rows elsewhere or
  * otherwise, links, foreign types, shapes that disagree.  Each file is a good one with one edit. */
+#define _GNU_SOURCE
 #include "support/support.h"
 
 #include <hdf5.h>
@@ -9,6 +10,7 @@
 
 #include "support/bytes.h"
 #include "support/dataset_file.h"
+#include "support/hdf5_repair.h"
 
 static const hsize_t rows[5] = { 5, 2, 2, 2, 2 };
 
@@ -89,6 +91,14 @@ static void compound(hid_t f)
     const hid_t type = H5Tcreate(H5T_COMPOUND, 8);
     H5Tinsert(type, "a", 0, H5T_IEEE_F64LE);
     extra(f, type, 1, H5P_DEFAULT);
+}
+
+static void named_type(hid_t f)
+{
+    const hid_t type = H5Tcopy(H5T_STD_U8LE);
+    H5Tcommit2(f, "clips/zz_type", type, 0, 0, 0);
+    extra(f, type, 1, H5P_DEFAULT);
+    H5Tclose(type);
 }
 
 static void reference(hid_t f) { extra(f, H5T_STD_REF_OBJ, 1, H5P_DEFAULT); }
@@ -199,6 +209,15 @@ static void text_attribute(hid_t f, const char *name, const char *text)
     attribute(f, name, type, text);
 }
 
+static void many_attributes(hid_t f)
+{
+    char name[16];
+    for (int i = 0; i < 20; i++) {
+        snprintf(name, sizeof name, "x%d", i);
+        text_attribute(f, name, "text");
+    }
+}
+
 static void number_attribute(hid_t f) { attribute(f, "year", H5T_STD_I32LE, &(int){ 1905 }); }
 static void not_utf8(hid_t f) { text_attribute(f, "model", "caf\xe9"); }
 static void next_schema(hid_t f) { text_attribute(f, "schema", "arttomus-dataset-2"); }
@@ -248,6 +267,7 @@ static const edit edits[] = {
     { "variable_text", variable_text, "text of fixed length" },
     { "text_matrix", text_matrix, "not one of ours" },
     { "compound", compound, "not one of ours" },
+    { "named_type", named_type, "clips/extra: shares types between objects" },
     { "reference", reference, "not one of ours" },
     { "six_dimensions", six_dimensions, "has 6 dimensions" },
     { "a_scalar", a_scalar, "has 0 dimensions" },
@@ -266,6 +286,7 @@ static const edit edits[] = {
     { "a_heap", a_heap, "keeps the links of a group in a heap; h5repack" },
     { "no_pairs", no_pairs, "there is no column pairs/artwork" },
     { "variable_attribute", variable_attribute, "numpy.bytes_" },
+    { "many_attributes", many_attributes, "keeps its attributes in a heap; h5repack" },
     { "number_attribute", number_attribute, "attribute year: must be one text" },
     { "not_utf8", not_utf8, "UTF-8" },
     { "next_schema", next_schema, "is arttomus-dataset-2, not arttomus-dataset-1" },
@@ -298,6 +319,74 @@ static void every_edit_is_refused(void **state)
         assert_true(H5Fclose(file) >= 0);
         assert_refused(path, edits[i].name, edits[i].says);
     }
+}
+
+/* Bytes of the superblock, with a right checksum. */
+static void superblocks_are_checked(void **state)
+{
+    (void)state;
+    static const struct { size_t at; unsigned char value; const char *says; } bad[] = {
+        { 8, 9, "is of HDF5's format 9, newer than 3" }, { 8, 1, "" }, { 9, 4, "has addresses of 4 bytes" },
+        { 10, 4, "lengths of 4" }, { 12, 1, "user block" }, { 31, 1, "was cut: it should have" },
+        { 36, 1, "" }, { 41, 1, "bytes of structure at" }, { 43, 0xff, "" },
+    };
+    const char *path = scratch_path("a.h5");
+    dataset_write(path, (dataset_size){ .artworks = 1, .clips = 1, .pairs = 1 });
+    bytes file = read_bytes(path);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        const unsigned char old = file.p[bad[i].at];
+        file.p[bad[i].at] = bad[i].value;
+        hdf5_repair(file.p, file.n);
+        write_bytes(path, file.p, file.n);
+        assert_refused(path, bad[i].says, bad[i].says);
+        file.p[bad[i].at] = old;
+    }
+    file.p[44] ^= 1;
+    write_bytes(path, file.p, file.n);
+    assert_refused(path, "checksum", "the checksum of its structure at byte 0 is wrong");
+    bytes_free(&file);
+}
+
+/* A file being written by HDF5 1.10 says so in its superblock of version 3. */
+static void open_files_are_refused(void **state)
+{
+    (void)state;
+    bytes file = read_bytes(fixture_path("dataset/v110.h5"));
+    file.p[11] = 1;
+    hdf5_repair(file.p, file.n);
+    write_bytes(scratch_path("a.h5"), file.p, file.n);
+    assert_refused(scratch_path("a.h5"), "open", "is being written, or its writer was killed");
+    bytes_free(&file);
+}
+
+/* The place of clips/mel in its header, as the file has it once. */
+static void places_are_checked(void **state)
+{
+    (void)state;
+    const char *path = scratch_path("a.h5");
+    dataset_write(path, (dataset_size){ .artworks = 1, .clips = 2, .pairs = 1 });
+    atm_dataset *d = dataset_open(path);
+    const atm_column *c = atm_dataset_find(d, "clips/mel");
+    const uint64_t place[2] = { c->offset, c->rows * c->row_bytes };
+    atm_dataset_close(d);
+    bytes file = read_bytes(path);
+    unsigned char *at = memmem(file.p, file.n, place, sizeof place);
+    assert_non_null(at);
+    at[8]++;
+    hdf5_repair(file.p, file.n);
+    write_bytes(path, file.p, file.n);
+    assert_refused(path, "storage", "clips/mel: has 961 bytes of storage, its shape needs 960");
+    at[8]--;
+    at[5] = 1;
+    hdf5_repair(file.p, file.n);
+    write_bytes(path, file.p, file.n);
+    assert_refused(path, "place", "clips/mel: 960 bytes at 10995116");
+    at[5] = 0;
+    memset(at, 0xff, 8);
+    hdf5_repair(file.p, file.n);
+    write_bytes(path, file.p, file.n);
+    assert_refused(path, "nowhere", "clips/mel: has no storage");
+    bytes_free(&file);
 }
 
 /* A file as old versions of HDF5 write it: tables of symbols, in trees. */
@@ -409,6 +498,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(every_edit_is_refused, make_scratch, remove_scratch),
+        cmocka_unit_test_setup_teardown(superblocks_are_checked, make_scratch, remove_scratch),
+        cmocka_unit_test_setup_teardown(open_files_are_refused, make_scratch, remove_scratch),
+        cmocka_unit_test_setup_teardown(places_are_checked, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(trees_are_walked, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(pairs_stay_in_range, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(libhdf5_agrees, make_scratch, remove_scratch),

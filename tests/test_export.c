@@ -109,7 +109,8 @@ static void open_dataset(const char *licence)
 {
     static const char *const of_artwork[] = { "CC0-1.0", "CC0-1.0", "public <b>domain</b> | a*b" };
     const char *path = scratch_path("collection.h5");
-    atm_dataset_writer *w = dataset_writer(path, (dataset_size){ .artworks = 3, .clips = 5, .pairs = 7, .validation = 3 });
+    const dataset_size size = { .artworks = 3, .clips = 5, .pairs = 7, .validation = 3 };
+    atm_dataset_writer *w = dataset_writer(path, size);
     declare_text(w, "artworks/licence", 3);
     declare_text(w, "clips/licence", 5);
     declare_text(w, "clips/source", 5);
@@ -153,11 +154,13 @@ static void free_group(atm_group *g)
     *g = (atm_group){ 0 };
 }
 
-static const atm_stage_info info = { .name = "diffusion" }, info_finish = { .name = "diffusion", .finish = finish };
+static const atm_stage_info info = { .name = "diffusion" };
+static const atm_stage_info info_finish = { .name = "diffusion", .finish = finish };
 static const char *const of_unet[] = { "conv_in.weight", "conv_out.bias", NULL };
 static const char *const of_adapter[] = { "projection1.weight", NULL };
-static const char yaml[] = "stage: \"diffusion\"\nmodel: \"/home/somebody/models/base/\"\noutput: \"/scratch/runs/mine\"\n"
-                           "seed: 7\ntrain:\n  trainable: \"unet.* adapter.*\"\n  resume_from_checkpoint: \"\"\n";
+static const char yaml[] = "stage: \"diffusion\"\nmodel: \"/home/somebody/models/base/\"\n"
+                           "output: \"/scratch/runs/mine\"\nseed: 7\ntrain:\n  trainable: \"unet.* adapter.*\"\n"
+                           "  resume_from_checkpoint: \"\"\n";
 static const char *const metric[] = { "loss", "accuracy", NULL };
 static const double value[] = { 0.125, 0.75 };
 static const atm_export_options f32 = { ATM_F32, yaml, 5000, 4980.4, metric, value };
@@ -370,10 +373,13 @@ static void says_whether_the_model_is_trained(void **state)
 
 /* A copy of the tiny model with other weights of one part: its tensors by their names in `rename`
  * (old part, new part), behind `prefix`, in `shards` files. */
-static void copy_base(const char *part, const char *weights, const char *prefix, const char *const rename[2], int shards)
+static void copy_base(const char *part, const char *weights, const char *prefix, const char *const rename[2],
+                      int shards)
 {
-    char command[9000], name[64], text[4096] = "{\"weight_map\": {";
+    char command[9000], name[64], entry[400];
+    bytes index = { 0 };
     atm_tensor_file *f;
+    bytes_text(&index, "{\"weight_map\": {");
     snprintf(base, sizeof base, "%s", scratch_path("base"));
     snprintf(command, sizeof command, "cp -r '%s' '%s' && rm '%s/%s/%s'", tiny_model_path(), base, base, part, weights);
     assert_int_equal(system(command), 0);
@@ -392,11 +398,14 @@ static void copy_base(const char *part, const char *weights, const char *prefix,
         const size_t from = n * (size_t)s / (size_t)shards, to = n * (size_t)(s + 1) / (size_t)shards;
         snprintf(name, sizeof name, shards > 1 ? "model-%d-of-%d.safetensors" : "model.safetensors", s, shards);
         must(atm_safetensors_write(in_part(base, part, name), t + from, to - from, NULL, 0));
-        for (size_t i = from; i < to; i++)
-            sprintf(text + strlen(text), "%s\"%s\": \"%s\"", i ? ", " : "", names[i], name);
+        for (size_t i = from; i < to; i++) {
+            snprintf(entry, sizeof entry, "%s\"%s\": \"%s\"", i ? ", " : "", names[i], name);
+            bytes_text(&index, entry);
+        }
     }
-    strcat(text, "}}");
-    if (shards > 1) write_bytes(in_part(base, part, "model.safetensors.index.json"), text, strlen(text));
+    bytes_text(&index, "}}");
+    if (shards > 1) write_bytes(in_part(base, part, "model.safetensors.index.json"), index.p, index.n);
+    bytes_free(&index);
     free(t);
     free(names);
     atm_tensor_file_close(f);

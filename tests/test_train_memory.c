@@ -46,7 +46,8 @@ static atm_status lock(void)
 
 static atm_status export(void)
 {
-    return atm_export_model(&exported, model_folder, &(atm_export_options){ .dtype = ATM_F16, .config_yaml = "a: \"b\"\n" });
+    const atm_export_options options = { .dtype = ATM_F16, .config_yaml = "a: \"b\"\n" };
+    return atm_export_model(&exported, model_folder, &options);
 }
 
 /* Whatever has failed, a run goes on from step 7 or 12, bit for bit. */

@@ -5,6 +5,6 @@
 
 #include "cli/options.h"
 
-extern const cli_command cli_generate, cli_init, cli_forward, cli_inspect, cli_doctor, cli_prepare, cli_train;
+extern const cli_command cli_generate, cli_init, cli_forward, cli_inspect, cli_doctor, cli_prepare, cli_train, cli_eval;
 
 #endif

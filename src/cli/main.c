@@ -13,7 +13,7 @@
 #include "cli/terminal.h"
 
 static const cli_command *const commands[] = {
-    &cli_generate, &cli_prepare, &cli_train, &cli_init, &cli_forward, &cli_inspect, &cli_doctor
+    &cli_generate, &cli_prepare, &cli_train, &cli_eval, &cli_init, &cli_forward, &cli_inspect, &cli_doctor
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 

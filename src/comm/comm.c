@@ -43,7 +43,7 @@ static atm_status find_backend(const char *name, const atm_comm_backend **out)
 {
     char file[64], symbol[64];
     if (!is_plugin(name))
-        return atm_fail(ATM_E_USAGE, "unknown communication backend '%s': auto, self, mpi and nccl exist", name);
+        return atm_fail(ATM_E_USAGE, "no communication backend '%s': auto, self, mpi and nccl exist", name);
     snprintf(file, sizeof file, "libarttomus_%s.so", name);
     snprintf(symbol, sizeof symbol, "atm_comm_backend_%s", name);
     void *plugin = dlopen(file, RTLD_NOW | RTLD_LOCAL);
@@ -74,6 +74,9 @@ static void rest(int idle)
     nanosleep(&t, NULL);
 }
 
+static unsigned long long number_of(const atm_comm *comm) { return comm->call.number; }
+static const char *kind_of(const atm_comm *comm) { return atm_comm_kind_name(comm->call.kind); }
+
 static const char *missing(const atm_comm *comm, char text[MISSING_BYTES])
 {
     comm->backend->who_is_missing(comm->self, text, MISSING_BYTES);
@@ -88,15 +91,22 @@ static atm_status check_clock(atm_comm *comm)
         return atm_fail(ATM_E_PEER, "not done in %g s: %s", comm->timeout, missing(comm, text));
     if (now > comm->warn_at) {
         atm_log(ATM_LOG_WARNING, "rank %d has waited %.3g s in collective %llu (%s): %s", comm->launch.rank,
-                0.1 * comm->timeout, (unsigned long long)comm->call.number, atm_comm_kind_name(comm->call.kind),
-                missing(comm, text));
+                0.1 * comm->timeout, number_of(comm), kind_of(comm), missing(comm, text));
         comm->warn_at = INFINITY;
     }
     return ATM_OK;
 }
 
+static void start_clock(atm_comm *comm)
+{
+    const double now = atm_seconds();
+    comm->deadline = now + comm->timeout;
+    comm->warn_at = now + 0.1 * comm->timeout;
+}
+
 static atm_status wait_for(atm_comm *comm, atm_comm_poll poll, void *arg)
 {
+    if (comm->deadline == 0) start_clock(comm);         /* opening: what MPI needs to begin does not count */
     for (int idle = 0; ; idle++) {
         atm_comm_progress progress = ATM_COMM_IDLE;
         TRY_RETURN(poll(arg, &progress));
@@ -105,13 +115,6 @@ static atm_status wait_for(atm_comm *comm, atm_comm_poll poll, void *arg)
         TRY_RETURN(check_clock(comm));
         rest(idle);
     }
-}
-
-static void start_clock(atm_comm *comm)
-{
-    const double now = atm_seconds();
-    comm->deadline = now + comm->timeout;
-    comm->warn_at = now + 0.1 * comm->timeout;
 }
 
 /* ------------------------------------------------------------------ open, close */
@@ -126,8 +129,8 @@ static atm_status choose(const char *name, bool detect, atm_comm *comm)
     const char *wanted = automatic ? comm->launch.backend : name;
     const atm_status status = find_backend(wanted, &comm->backend);
     if (status == ATM_E_DEVICE && automatic && strcmp(wanted, "nccl") == 0)
-        return atm_fail(status, "RANK and WORLD_SIZE start %d ranks, and the torchrun way needs the nccl backend; "
-                        "use mpirun, or unset them (%s)", comm->launch.size, atm_error());
+        return atm_fail(status, "RANK and WORLD_SIZE start %d ranks, and the torchrun way needs the nccl "
+                        "backend; use mpirun, or unset them (%s)", comm->launch.size, atm_error());
     if (status == ATM_E_DEVICE && automatic)
         return atm_fail(status, "%s has started %d ranks, which need MPI: %s", comm->launch.launcher,
                         comm->launch.size, atm_error());
@@ -142,7 +145,6 @@ atm_status atm_comm_open(const char *backend, const atm_comm_options *options, a
     atm_comm *comm = calloc(1, sizeof *comm);
     if (!comm) return atm_fail(ATM_E_MEMORY, "no memory for a communicator");
     comm->timeout = options->timeout > 0 ? options->timeout : DEFAULT_TIMEOUT;
-    start_clock(comm);
     TRY(choose(backend, !options->no_env_detect, comm));
     const atm_comm_host host = { comm, atm_fail, wait_for };
     if (comm->backend) TRY(comm->backend->open(&host, &comm->launch, &comm->self));
@@ -172,13 +174,13 @@ static atm_status end(atm_comm *comm, atm_status status)
     if (status == ATM_OK) return ATM_OK;
     atm_comm_abort(comm, status);
     return atm_fail_in(status, "rank %d of %d, collective %llu (%s)", comm->launch.rank, comm->launch.size,
-                       (unsigned long long)comm->call.number, atm_comm_kind_name(comm->call.kind));
+                       number_of(comm), kind_of(comm));
 }
 
 static atm_status begin(atm_comm *comm, atm_comm_kind kind, size_t bytes, int root)
 {
-    if (comm->broken) return atm_fail(ATM_E_PEER, "an earlier collective (%llu, %s) has failed",
-                                      (unsigned long long)comm->call.number, atm_comm_kind_name(comm->call.kind));
+    if (comm->broken)
+        return atm_fail(ATM_E_PEER, "collective %llu (%s) has failed before", number_of(comm), kind_of(comm));
     if (root < 0 || root >= comm->launch.size)
         return atm_fail(ATM_E_BUG, "no rank %d among %d", root, comm->launch.size);
     comm->call = (atm_comm_call){ comm->call.number + 1, kind, bytes, (uint64_t)root };
@@ -228,12 +230,13 @@ atm_status atm_comm_agree(atm_comm *comm, const void *data, size_t bytes, const 
 {
     if (alone(comm)) return ATM_OK;
     char *all = malloc((size_t)comm->launch.size * bytes + 1);
-    if (!all) return atm_fail(ATM_E_MEMORY, "no memory to compare the %s of %d ranks", what, comm->launch.size);
+    if (!all) return atm_fail(ATM_E_MEMORY, "no memory to compare each rank's %s", what);
     const atm_status status = atm_comm_gather(comm, data, bytes, all);
     const int other = status == ATM_OK ? first_that_differs(all, bytes, comm->launch.size) : 0;
     free(all);
-    return other == 0 ? status : atm_fail(ATM_E_CONFIG, "rank %d has another %s than rank 0: do all ranks see the same "
-                                          "files, and the same command line?", other, what);
+    return other == 0 ? status
+         : atm_fail(ATM_E_CONFIG, "rank %d has another %s than rank 0: do all ranks see the same files, "
+                    "and the same command line?", other, what);
 }
 
 /* The message of what made the caller close stays the last one. */

@@ -35,13 +35,13 @@ typedef struct {
  * ATM_E_DEVICE: the backend is not here; ATM_E_CONFIG: the environment contradicts itself. */
 atm_status atm_comm_open(const char *backend, const atm_comm_options *options, atm_comm **out);
 
-/* Waits for all ranks, then ends MPI: the last thing a rank does, for a launcher ends them all as soon as one
- * has left with an exit code that is not 0.  After a failure, or when somebody does not come, it only lets go
- * of everything and returns.  NULL is allowed. */
+/* Waits for all ranks, then ends MPI: the last thing a rank does, for a launcher ends them all as soon
+ * as one has left with an exit code that is not 0.  After a failure, or when somebody does not come, it
+ * only lets go of everything and returns.  NULL is allowed. */
 void atm_comm_close(atm_comm *comm);
 
-/* This rank cannot go on: tells the others, whose collectives then fail with ATM_E_PEER, and waits for nobody.
- * Close as usual afterwards.  Nothing happens when a collective has failed before. */
+/* This rank cannot go on: tells the others, whose collectives then fail with ATM_E_PEER, and waits for
+ * nobody.  Close as usual afterwards.  Nothing happens when a collective has failed before. */
 void atm_comm_abort(atm_comm *comm, atm_status why);
 
 int atm_comm_rank(const atm_comm *comm);            /* 0 for NULL */
@@ -60,8 +60,8 @@ atm_status atm_comm_gather(atm_comm *comm, const void *data, size_t bytes, void 
 /* Returns when all ranks have called it. */
 atm_status atm_comm_barrier(atm_comm *comm);
 
-/* All ranks hold the same bytes.  ATM_E_CONFIG, on all of them, when not: `what` ("configuration", "checkpoint")
- * and the first rank that differs from rank 0.  For digests: size * bytes of memory. */
+/* All ranks hold the same bytes.  ATM_E_CONFIG, on all of them, when not: `what` ("configuration",
+ * "checkpoint") and the first rank that differs from rank 0.  For digests: size * bytes of memory. */
 atm_status atm_comm_agree(atm_comm *comm, const void *data, size_t bytes, const char *what);
 
 /* Whether a backend can be used here: *text is its library's name and version.  ATM_E_DEVICE: why not. */

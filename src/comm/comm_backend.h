@@ -43,8 +43,8 @@ typedef struct {
     atm_comm *comm;
     /* atm_fail() */
     atm_status (*fail)(atm_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
-    /* Calls poll(arg) until it is DONE or fails, sleeping longer the longer nothing MOVED.  ATM_E_PEER when the
-     * collective has taken too long. */
+    /* Calls poll(arg) until it is DONE or fails, sleeping longer the longer nothing MOVED.
+     * ATM_E_PEER when the collective has taken too long. */
     atm_status (*wait)(atm_comm *comm, atm_comm_poll poll, void *arg);
 } atm_comm_host;
 
@@ -56,7 +56,8 @@ typedef struct {
 
     /* `launch` is filled in with what the backend itself knows. */
     atm_status (*open)(const atm_comm_host *host, atm_launch *launch, void **self);
-    /* After a failure (`healthy` false) it must not communicate, nor free what the transport may still write to. */
+    /* After a failure (`healthy` false) it must not communicate, nor free what the transport may still
+     * write to. */
     void (*close)(void *self, bool healthy);
 
     /* Begins every collective: returns when all ranks have come to the same one. */

@@ -15,10 +15,16 @@ typedef struct {
 } launcher;
 
 static const launcher launchers[] = {
-    { "RANK and WORLD_SIZE", "nccl", "RANK", "WORLD_SIZE", "LOCAL_RANK", { "MASTER_ADDR", "MASTER_PORT" }, false },
-    { "mpirun", "mpi", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK", { 0 }, false },
-    { "mpiexec", "mpi", "PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", { 0 }, false },
-    { "srun", "mpi", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID", { 0 }, true },
+    { .name = "RANK and WORLD_SIZE", .backend = "nccl",
+      .rank = "RANK", .size = "WORLD_SIZE", .local_rank = "LOCAL_RANK",
+      .address = { "MASTER_ADDR", "MASTER_PORT" } },
+    { .name = "mpirun", .backend = "mpi",
+      .rank = "OMPI_COMM_WORLD_RANK", .size = "OMPI_COMM_WORLD_SIZE", .local_rank = "OMPI_COMM_WORLD_LOCAL_RANK" },
+    { .name = "mpiexec", .backend = "mpi",
+      .rank = "PMI_RANK", .size = "PMI_SIZE", .local_rank = "MPI_LOCALRANKID" },
+    { .name = "srun", .backend = "mpi",
+      .rank = "SLURM_PROCID", .size = "SLURM_STEP_NUM_TASKS", .local_rank = "SLURM_LOCALID",
+      .rank_alone = true },
 };
 enum { N_LAUNCHERS = sizeof launchers / sizeof *launchers };
 
@@ -80,7 +86,7 @@ atm_status atm_launch_detect(atm_launch *out)
     *out = mpi.launcher ? mpi : by_hand;
     if (!mpi.launcher) return complete(&launchers[0], &by_hand);
     if (by_hand.launcher && (by_hand.rank != mpi.rank || by_hand.size != mpi.size))
-        return atm_fail(ATM_E_CONFIG, "RANK=%d of WORLD_SIZE=%d, but %s says rank %d of %d: unset the wrong ones",
-                        by_hand.rank, by_hand.size, mpi.launcher, mpi.rank, mpi.size);
+        return atm_fail(ATM_E_CONFIG, "RANK=%d of WORLD_SIZE=%d, but %s says rank %d of %d: unset the wrong "
+                        "ones", by_hand.rank, by_hand.size, mpi.launcher, mpi.rank, mpi.size);
     return ATM_OK;
 }

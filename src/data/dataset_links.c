@@ -6,13 +6,6 @@
 
 enum { MAX_LEVEL = 8, SYMBOL_SOFT = 2 };
 
-static bool is_printable(const char *name, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (name[i] < ' ' || name[i] > '~') return false;
-    return n > 0;
-}
-
 /* The name is not yet ended by a zero. */
 static atm_status add_link(atm_hdf5_file *file, atm_hdf5_links *to, const char *name, size_t n,
                            uint64_t address)
@@ -21,7 +14,7 @@ static atm_status add_link(atm_hdf5_file *file, atm_hdf5_links *to, const char *
         return atm_fail(ATM_E_DATA, "has more than %d objects in a group", ATM_HDF5_LINKS);
     if (n > ATM_DATASET_NAME + strlen(ATM_DATASET_COMPANION))
         return atm_fail(ATM_E_DATA, "has an object's name of %zu bytes, longer than %d", n, ATM_DATASET_NAME);
-    if (!is_printable(name, n)) return atm_fail(ATM_E_DATA, "has an object's name that is not ASCII");
+    if (!atm_dataset_is_printable(name, n)) return atm_fail(ATM_E_DATA, "has an object's name that is not ASCII");
     char *copy = atm_arena_alloc(&file->arena, n + 1, 1);
     if (!copy) return atm_fail(ATM_E_MEMORY, "out of memory for its structure");
     memcpy(copy, name, n);
@@ -32,7 +25,7 @@ static atm_status add_link(atm_hdf5_file *file, atm_hdf5_links *to, const char *
 static atm_status refuse_link(const char *name, size_t n)
 {
     return atm_fail(ATM_E_DATA, "%.*s: is a soft or external link; datasets follow none",
-                    is_printable(name, n) ? (int)n : 0, name);
+                    atm_dataset_is_printable(name, n) ? (int)n : 0, name);
 }
 
 /* ------------------------------------------------------------------ links in the header (IV.A.2.g) */

@@ -130,12 +130,20 @@ static atm_status read_pairs(atm_dataset *d)
     return ATM_OK;
 }
 
+/* What the file says about itself, for a message. */
+static const char *quoted(const char *text)
+{
+    if (!text) return "missing";
+    const size_t n = strlen(text);
+    return n <= ATM_DATASET_NAME && atm_dataset_is_printable(text, n) ? text : "unreadable";
+}
+
 static atm_status check_schema(const atm_dataset *d)
 {
     const char *schema = atm_dataset_attribute(d, "schema");
     if (schema && strcmp(schema, ATM_DATASET_SCHEMA) == 0) return ATM_OK;
     return atm_fail(ATM_E_DATA, "its attribute schema is %s, not %s: it is no dataset, or of another version",
-                    schema ? schema : "missing", ATM_DATASET_SCHEMA);
+                    quoted(schema), ATM_DATASET_SCHEMA);
 }
 
 /* A file may say what its fingerprint is; files made by hand need not. */
@@ -145,7 +153,7 @@ static atm_status check_fingerprint(atm_dataset *d)
     const char *said = atm_dataset_attribute(d, "fingerprint");
     if (!said || strcmp(said, d->fingerprint) == 0) return ATM_OK;
     return atm_fail(ATM_E_DATA, "has fingerprint %s but says %s: it is damaged or was edited", d->fingerprint,
-                    said);
+                    quoted(said));
 }
 
 /* ------------------------------------------------------------------ opening */

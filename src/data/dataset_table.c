@@ -27,6 +27,13 @@ bool atm_dataset_is_name(const char *name)
     return n > 0 && n <= ATM_DATASET_NAME;
 }
 
+bool atm_dataset_is_printable(const char *text, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (text[i] < ' ' || text[i] > '~') return false;
+    return n > 0;
+}
+
 /* Where the name goes on after "group/"; NULL: it is in none of our groups. */
 static const char *after_group(const char *name)
 {

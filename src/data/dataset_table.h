@@ -36,6 +36,8 @@ typedef struct {
 
 /* 1 to 63 letters, digits and underscores. */
 bool atm_dataset_is_name(const char *name);
+/* At least one byte, all of printable ASCII: what a file says may then be quoted in one line. */
+bool atm_dataset_is_printable(const char *text, size_t n);
 
 /* Copies `column`, computes its row_bytes, and makes room for its hashes.  ATM_E_DATA: a name, shape or
  * size that no dataset has, or one of that name is there. */

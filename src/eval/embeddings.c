@@ -9,7 +9,8 @@
 
 /* ------------------------------------------------------------------ artworks */
 
-static atm_status read_embeddings(const atm_dataset *data, const atm_column *column, int n, const int32_t *row, float *out)
+static atm_status read_embeddings(const atm_dataset *data, const atm_column *column, int n,
+                                  const int32_t *row, float *out)
 {
     for (int i = 0; i < n; i++)
         TRY_RETURN(eval_read(data, column, (size_t)row[i], out + (size_t)i * (size_t)column->dim[0]));
@@ -27,7 +28,8 @@ static atm_status open_image_encoder(eval_job *job, eval_network *net)
 static atm_status check_pixels(const eval_job *job, const atm_dataset *data, const atm_column *column)
 {
     const int side = job->model.config.image_encoder.image_size;
-    if (column->rank == 3 && column->dim[0] == side && column->dim[1] == side && column->dim[2] == 3 && column->dtype == ATM_U8)
+    if (column->rank == 3 && column->dim[0] == side && column->dim[1] == side && column->dim[2] == 3 &&
+        column->dtype == ATM_U8)
         return ATM_OK;
     return atm_fail(ATM_E_DATA, "%s: pixels are %d x %d, the model's image encoder takes %d x %d: prepare the data with "
                     "this model", atm_dataset_path(data), column->dim[0], column->dim[1], side, side);
@@ -49,7 +51,8 @@ static atm_status encode_pixels(eval_job *job, const atm_dataset *data, const at
         const atm_image square = { side, side, rgb };
         TRY(atm_dataset_read(data, column, (size_t)row[i], rgb));
         /* of the size already: nothing is cropped */
-        TRY(atm_image_to_chw_normalised(&square, side, ATM_CROP_TORCHVISION, atm_clip_mean, atm_clip_std, pixels));
+        TRY(atm_image_to_chw_normalised(&square, side, ATM_CROP_TORCHVISION, atm_clip_mean, atm_clip_std,
+                                        pixels));
         TRY(eval_network_run(&net, pixels, out + (size_t)i * dim));
         TRY(eval_tick(job, i, 2 * n));
     }
@@ -83,10 +86,12 @@ static atm_status open_audio_encoder(eval_job *job, eval_network *net)
     if (c->hidden_size == 0)
         return atm_fail(ATM_E_CONFIG, "%s has no audio_encoder/, which hears how well music goes with an artwork", job->model.path);
     if (c->num_mel_bins != ATM_FBANK_BANDS || c->num_frames != ATM_CLIP_FRAMES)
-        return atm_fail(ATM_E_CONFIG, "%s: its audio encoder hears %d x %d, clips are %d x %d", job->model.path,
+        return atm_fail(ATM_E_CONFIG, "%s: its audio encoder hears %d x %d, clips are %d x %d",
+                        job->model.path,
                         c->num_mel_bins, c->num_frames, ATM_FBANK_BANDS, ATM_CLIP_FRAMES);
     TRY_RETURN(eval_network_begin(job->device, &job->model, "audio-encoder", net));
-    net->in = atm_input(net->plan, "features", ATM_INPUT_VARIES, ATM_DIMS(ATM_CLIPS, 1, c->num_mel_bins, c->num_frames));
+    net->in = atm_input(net->plan, "features", ATM_INPUT_VARIES,
+                        ATM_DIMS(ATM_CLIPS, 1, c->num_mel_bins, c->num_frames));
     return eval_network_finish(net, atm_audio_encoder(net->plan, c, net->in).unit);
 }
 
@@ -103,17 +108,20 @@ static void mean_direction(const float *x, size_t n, size_t dim, float *out)
     for (size_t k = 0; k < dim && square > 0; k++) out[k] = (float)((double)out[k] / sqrt(square));
 }
 
-static atm_status embed_sounds(eval_job *job, eval_network *net, const atm_dataset *data, const atm_column *column,
+static atm_status embed_sounds(eval_job *job, eval_network *net, const atm_dataset *data,
+                               const atm_column *column,
                                int n, const int32_t *row, float *out)
 {
     const size_t samples = (size_t)column->dim[0], dim = (size_t)job->model.config.audio_encoder.projection_dim;
     float *x = malloc(samples * sizeof *x), *features = malloc(atm_count(net->in) * sizeof *features);
     float *three = malloc(ATM_CLIPS * dim * sizeof *three);
     atm_status status = ATM_OK;
-    if (!x || !features || !three) TRY(atm_fail(ATM_E_MEMORY, "no memory for a sound of %zu samples", samples));
+    if (!x || !features || !three) TRY(atm_fail(ATM_E_MEMORY, "no memory for a sound of %zu samples",
+                                                samples));
     for (int i = 0; i < n; i++) {
         TRY(eval_read(data, column, (size_t)row[i], x));
-        TRY(atm_audio_clips(&(atm_audio){ ATM_FBANK_RATE, 1, samples, x }, ATM_CLIP_RULE_TO_THE_END, features));
+        TRY(atm_audio_clips(&(atm_audio){ ATM_FBANK_RATE, 1, samples, x }, ATM_CLIP_RULE_TO_THE_END,
+                            features));
         TRY(eval_network_run(net, features, three));
         mean_direction(three, ATM_CLIPS, dim, out + (size_t)i * dim);
         TRY(eval_tick(job, n + i, 2 * n));

@@ -63,7 +63,8 @@ atm_status eval_find(const atm_dataset *dataset, const char *name, const atm_col
     if (*out && !(*out)->text) return ATM_OK;
     const char *slash = strchr(name, '/');
     const char *column = strncmp(slash + 1, "latent", 6) == 0 ? "latents" : slash + 1;
-    return atm_fail(ATM_E_DATA, "%s has no %s: run `arttomus prepare` with the column %s", atm_dataset_path(dataset), name, column);
+    return atm_fail(ATM_E_DATA, "%s has no %s: run `arttomus prepare` with the column %s",
+                    atm_dataset_path(dataset), name, column);
 }
 
 atm_status eval_read(const atm_dataset *dataset, const atm_column *column, size_t row, float *out)
@@ -78,7 +79,8 @@ atm_status eval_read(const atm_dataset *dataset, const atm_column *column, size_
     return status;
 }
 
-atm_status eval_made_by(const eval_job *job, const atm_dataset *data, const char *folder, const char *component, bool *out)
+atm_status eval_made_by(const eval_job *job, const atm_dataset *data, const char *folder,
+                        const char *component, bool *out)
 {
     char now[ATM_FINGERPRINT_TEXT], attribute[64];
     snprintf(attribute, sizeof attribute, "%s_fingerprint", folder);
@@ -92,21 +94,26 @@ atm_status eval_made_by(const eval_job *job, const atm_dataset *data, const char
 
 /* ------------------------------------------------------------------ the whole */
 
-static const char *last_word(const char *path)
+/* The last `words` words of a path: where files lie is nobody's business. */
+static const char *last_words(const char *path, int words)
 {
-    const char *slash = strrchr(path, '/');
-    return slash && slash[1] ? slash + 1 : path;
+    const char *at = path + strlen(path);
+    while (at > path && at[-1] == '/') at--;
+    for (; at > path; at--)
+        if (at[-1] == '/' && --words == 0) break;
+    return at;
 }
 
-/* Files and folders by their last words: where they lie is nobody's business. */
 static atm_status add_facts(eval_job *job)
 {
     const atm_eval_options *o = job->options;
     atm_eval_report *r = job->report;
-    TRY_RETURN(atm_eval_add_fact(r, "model", "%s", last_word(o->model)));
-    TRY_RETURN(atm_eval_add_fact(r, "data", "%s (%s)", last_word(o->data), atm_dataset_fingerprint(job->data)));
+    TRY_RETURN(atm_eval_add_fact(r, "model", "%s", last_words(o->model, 2)));
+    TRY_RETURN(atm_eval_add_fact(r, "data", "%s (%s)", last_words(o->data, 1),
+                                 atm_dataset_fingerprint(job->data)));
     if (o->sounds)
-        TRY_RETURN(atm_eval_add_fact(r, "sounds", "%s (%s)", last_word(o->sounds), atm_dataset_fingerprint(job->sounds)));
+        TRY_RETURN(atm_eval_add_fact(r, "sounds", "%s (%s)", last_words(o->sounds, 1),
+                                     atm_dataset_fingerprint(job->sounds)));
     TRY_RETURN(atm_eval_add_fact(r, "split", "%s", atm_split_names[o->split]));
     TRY_RETURN(atm_eval_add_fact(r, "clips", "at most %d", o->clips));
     TRY_RETURN(atm_eval_add_fact(r, "steps", "%d", o->steps));

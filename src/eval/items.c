@@ -88,15 +88,18 @@ static int by_rank(const void *a, const void *b)
     return (x->key > y->key) - (x->key < y->key);
 }
 
-static int list_candidates(const atm_dataset *d, atm_split split, eval_each each, uint64_t seed, const int *track,
+static int list_candidates(const atm_dataset *d, atm_split split, eval_each each, uint64_t seed,
+                           const int *track,
                            candidate *out)
 {
     const atm_pair *pair = atm_dataset_pairs(d);
     int n = 0;
     for (size_t i = 0; i < atm_dataset_n_pairs(d); i++) {
-        if (pair[i].split != split || pair[i].clip < 0 || (each != EVAL_EACH_CLIP && pair[i].artwork < 0)) continue;
+        if (pair[i].split != split || pair[i].clip < 0 || (each != EVAL_EACH_CLIP &&
+                                                           pair[i].artwork < 0)) continue;
         const atm_rng place = { seed, ATM_STREAM_ORDER, 0, 0 };
-        out[n++] = (candidate){ { pair[i].artwork, pair[i].clip, track[pair[i].clip] }, atm_uint32(place, (uint32_t)i), 0 };
+        out[n++] = (candidate){ { pair[i].artwork, pair[i].clip, track[pair[i].clip] },
+                                atm_uint32(place, (uint32_t)i), 0 };
     }
     return n;
 }
@@ -109,27 +112,48 @@ static void spread(candidate *c, int n)
     qsort(c, (size_t)n, sizeof *c, by_rank);
 }
 
-static bool is_repeated(const eval_items *items, eval_each each, const eval_item *one)
+/* What has been taken: clips or artworks by their rows, and tracks. */
+typedef struct { bool *row, *track; } seen;
+
+static bool is_first(bool *taken, int at)
 {
-    for (int i = 0; i < items->n && each != EVAL_EACH_PAIR; i++)
-        if (each == EVAL_EACH_CLIP ? items->item[i].clip == one->clip : items->item[i].artwork == one->artwork)
-            return true;
-    return false;
+    const bool first = !taken[at];
+    taken[at] = true;
+    return first;
 }
 
-static bool is_new_track(const eval_items *items, int track)
-{
-    for (int i = 0; i < items->n; i++) if (items->item[i].track == track) return false;
-    return true;
-}
-
-static void take(const candidate *c, int n, eval_each each, int most, eval_items *out)
+static void take(const candidate *c, int n, eval_each each, int most, seen *before, eval_items *out)
 {
     for (int i = 0; i < n && (most == 0 || out->n < most); i++) {
-        if (is_repeated(out, each, &c[i].item)) continue;
-        out->tracks += is_new_track(out, c[i].item.track);
-        out->item[out->n++] = c[i].item;
+        const eval_item *one = &c[i].item;
+        if (each != EVAL_EACH_PAIR && !is_first(before->row, each == EVAL_EACH_CLIP ? one->clip : one->artwork)) continue;
+        out->tracks += is_first(before->track, one->track);
+        out->item[out->n++] = *one;
     }
+}
+
+static int largest_number(const candidate *c, int n)
+{
+    int most = 0;
+    for (int i = 0; i < n; i++) {
+        const int of[] = { c[i].item.artwork, c[i].item.clip, c[i].item.track };
+        for (int k = 0; k < 3; k++) if (of[k] > most) most = of[k];
+    }
+    return most;
+}
+
+static atm_status take_spread(candidate *c, int n, eval_each each, int most, eval_items *out)
+{
+    const size_t room = (size_t)largest_number(c, n) + 1;
+    seen before = { calloc(room, sizeof(bool)), calloc(room, sizeof(bool)) };
+    const bool memory = before.row && before.track;
+    if (memory) {
+        spread(c, n);
+        take(c, n, each, most, &before, out);
+    }
+    free(before.row);
+    free(before.track);
+    return memory ? ATM_OK : atm_fail(ATM_E_MEMORY, "no memory for %d pairs", n);
 }
 
 static atm_status nothing_chosen(const atm_dataset *d, atm_split split, eval_each each)
@@ -138,7 +162,8 @@ static atm_status nothing_chosen(const atm_dataset *d, atm_split split, eval_eac
                     each == EVAL_EACH_CLIP ? "" : " with an artwork", atm_split_names[split]);
 }
 
-atm_status eval_choose(const atm_dataset *d, atm_split split, eval_each each, int most, uint64_t seed, eval_items *out)
+atm_status eval_choose(const atm_dataset *d, atm_split split, eval_each each, int most, uint64_t seed,
+                       eval_items *out)
 {
     const size_t pairs = atm_dataset_n_pairs(d);
     int *track = NULL;
@@ -148,8 +173,7 @@ atm_status eval_choose(const atm_dataset *d, atm_split split, eval_each each, in
     if (!out->item || !c) TRY(atm_fail(ATM_E_MEMORY, "no memory for %zu pairs", pairs));
     TRY(find_tracks(d, &track));
     const int n = list_candidates(d, split, each, seed, track, c);
-    spread(c, n);
-    take(c, n, each, most, out);
+    TRY(take_spread(c, n, each, most, out));
     if (out->n == 0) status = nothing_chosen(d, split, each);
 done:
     free(track);

@@ -38,7 +38,8 @@ atm_status eval_read(const atm_dataset *dataset, const atm_column *column, size_
 
 /* Were the rows of the dataset that `folder` makes ("vae") made by these weights?  A dataset that
  * does not say counts as yes. */
-atm_status eval_made_by(const eval_job *job, const atm_dataset *data, const char *folder, const char *component, bool *out);
+atm_status eval_made_by(const eval_job *job, const atm_dataset *data, const char *folder,
+                        const char *component, bool *out);
 
 /* ---- measures: measure_NAME.c ---- */
 

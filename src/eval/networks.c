@@ -3,7 +3,8 @@
 
 #include <stdlib.h>
 
-atm_status eval_network_begin(atm_device *device, const atm_model_dir *model, const char *component, eval_network *net)
+atm_status eval_network_begin(atm_device *device, const atm_model_dir *model, const char *component,
+                              eval_network *net)
 {
     *net = (eval_network){ .device = device };
     TRY_RETURN(atm_model_dir_params(model, component, &net->params));

@@ -20,7 +20,8 @@ typedef struct {
     atm_tensor in, out;
 } eval_network;                         /* {0} is empty */
 
-atm_status eval_network_begin(atm_device *device, const atm_model_dir *model, const char *component, eval_network *net);
+atm_status eval_network_begin(atm_device *device, const atm_model_dir *model, const char *component,
+                              eval_network *net);
 atm_status eval_network_finish(eval_network *net, atm_tensor out);
 atm_status eval_network_run(eval_network *net, const float *in, float *out);
 void       eval_network_close(eval_network *net);

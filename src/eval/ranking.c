@@ -4,23 +4,26 @@
 #include <math.h>
 #include <stdlib.h>
 
+static size_t place(const atm_ranking *r, int query, int candidate)
+{
+    return (size_t)query * r->query_step + (size_t)candidate * r->candidate_step;
+}
+
 static double best_relevant(const atm_ranking *r, int query)
 {
-    const size_t row = (size_t)query * (size_t)r->candidates;
     double best = -INFINITY;
-    for (int i = 0; i < r->candidates; i++)
-        if (r->relevant[row + (size_t)i]) best = fmax(best, r->similarity[row + (size_t)i]);
+    for (int c = 0; c < r->candidates; c++)
+        if (r->relevant[place(r, query, c)]) best = fmax(best, r->similarity[place(r, query, c)]);
     return best;
 }
 
 void atm_ranking_ranks(const atm_ranking *r, int *rank)
 {
     for (int q = 0; q < r->queries; q++) {
-        const size_t row = (size_t)q * (size_t)r->candidates;
         const double best = best_relevant(r, q);
         rank[q] = 1;
-        for (int i = 0; i < r->candidates; i++)
-            rank[q] += !r->relevant[row + (size_t)i] && r->similarity[row + (size_t)i] >= best;
+        for (int c = 0; c < r->candidates; c++)
+            rank[q] += !r->relevant[place(r, q, c)] && r->similarity[place(r, q, c)] >= best;
     }
 }
 
@@ -83,8 +86,7 @@ double atm_ranking_chance_recall(const atm_ranking *r, int k)
     if (k > r->candidates) k = r->candidates;
     for (int q = 0; q < r->queries; q++) {
         int relevant = 0;
-        for (int i = 0; i < r->candidates; i++)
-            relevant += r->relevant[(size_t)q * (size_t)r->candidates + (size_t)i];
+        for (int c = 0; c < r->candidates; c++) relevant += r->relevant[place(r, q, c)];
         sum += 1 - chance_of_none(r->candidates, relevant, k);
     }
     return sum / r->queries;

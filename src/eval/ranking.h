@@ -11,12 +11,17 @@
 #ifndef ATM_EVAL_RANKING_H
 #define ATM_EVAL_RANKING_H
 
+#include <stddef.h>
+
 #include "eval/bootstrap.h"
 
+/* A table of similarities may be read by rows or by columns: query q and candidate c meet at
+ * q query_step + c candidate_step. */
 typedef struct {
     int queries, candidates;
-    const double *similarity;           /* [queries, candidates]                         */
-    const bool *relevant;               /* [queries, candidates]; each query has one     */
+    size_t query_step, candidate_step;
+    const double *similarity;
+    const bool *relevant;               /* for each query one candidate or more */
 } atm_ranking;
 
 /* Rank of each query; rank [queries]. */

@@ -46,6 +46,7 @@ struct atm_stage {
     const atm_dataset *dataset;
     atm_comm *comm;
     int micro_batch;                            /* samples: batch_size / ranks / accumulation steps       */
+    bool profile;                               /* time each step of the plan below                       */
 
     /* Set by open(). */
     atm_group group[ATM_STAGE_GROUPS];
@@ -59,6 +60,7 @@ struct atm_stage {
     bool clips;                                 /* items are clips, not pairs                             */
     bool makes_music;                           /* validation can generate clips                          */
     const char *metric[ATM_STAGE_METRICS + 1];  /* "loss" first; NULL ends                                */
+    const atm_plan *plan;                       /* of a training step, to look at; NULL: there are several */
     void *self;                                 /* the stage's own                                        */
 };
 

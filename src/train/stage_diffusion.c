@@ -67,8 +67,10 @@ static atm_status build(atm_stage *s, network *net, bool backward)
         const atm_tensor one = atm_input(net->plan, "one", ATM_INPUT_STATIC, ATM_DIMS(1));
         atm_plan_backward(net->plan, 1, &net->io.loss, &one);
         atm_group_outputs(&s->group[0], net->plan);
+        s->plan = net->plan;
     }
-    TRY_RETURN(atm_plan_finish(net->plan, (atm_plan_options){ .no_reuse = !s->config->train.reuse_memory }));
+    TRY_RETURN(atm_plan_finish(net->plan, (atm_plan_options){ .no_reuse = !s->config->train.reuse_memory,
+                                                              .profile = s->profile }));
     if (backward) TRY_RETURN(atm_plan_write_f32(net->plan, atm_plan_find_input(net->plan, "one"), (float[]){ 1 }));
     return atm_diffusion_write_constants(net->plan, &s->model->conditioning);
 }

@@ -107,6 +107,7 @@ static atm_status open_files(run *r)
     char path[ATM_PATH_BYTES];
     const atm_status status = atm_config_print(atm_train_fields, (size_t)atm_n_train_fields, r->config, &r->yaml);
     if (status != ATM_OK || !is_writer(r)) return status;
+    TRY_RETURN(atm_checkpoint_prune(r->config->output, 0, 0));      /* only what a killed run has left */
     TRY_RETURN(atm_model_path(path, r->config->output, "config.yaml", NULL));
     TRY_RETURN(atm_atomic_write_file(path, r->yaml, strlen(r->yaml)));
     return atm_run_log_open(r->config->output, r->state.metrics_bytes, r->state.step, &r->log);

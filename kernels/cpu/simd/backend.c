@@ -15,6 +15,7 @@
 #include "kernels/cpu/simd/gemm.c"
 #include "kernels/cpu/simd/linear.c"
 #include "kernels/cpu/simd/conv.c"
+#include "kernels/cpu/simd/conv_columns.c"
 #include "kernels/cpu/simd/attention.c"
 #include "kernels/cpu/simd/attention_dx.c"
 #include "kernels/cpu/simd/dw.c"

@@ -1,4 +1,4 @@
-/* conv.c - convolutions as products (gemm.c).
+/* conv.c - convolutions as products over taps (gemm.c).
  *
  * conv2d:            input pixel of tap (i, j) = output pixel * stride - pad + (i, j) * dil.
  * conv_transpose2d:  y[h] sums the taps i for which h + pad - i dil is a multiple of
@@ -49,7 +49,7 @@ static void pack_conv2d(const atm_op_args *args, float *out, atm_pool *pool)
     pack_filter(&f, out, pool);
 }
 
-static atm_status prepare_conv2d(atm_device *device, const atm_op_args *args, atm_prepared *out)
+static atm_status prepare_conv2d_taps(atm_device *device, const atm_op_args *args, atm_prepared *out)
 {
     int offset[MAX_TAPS];
     TRY_RETURN(check_taps(kernel_of(args->conv2d.w)));
@@ -69,7 +69,7 @@ static int conv_taps(atm_conv_shape s, kernel_dims k, tap *taps)
     return n;
 }
 
-static void run_conv2d(const atm_op_args *args, const atm_run_env *env)
+static void run_conv2d_taps(const atm_op_args *args, const atm_run_env *env)
 {
     const atm_conv2d_args *a = &args->conv2d;
     if (!a->y.data && !a->z.data) return;
@@ -149,20 +149,17 @@ static int transpose_layout(atm_conv_shape s)
     return layout + LAYOUT_CONV_TRANSPOSE;
 }
 
-static atm_status prepare_conv_transpose2d(atm_device *device, const atm_op_args *args, atm_prepared *out)
+static atm_status prepare_conv_transpose2d_taps(atm_device *device, const atm_op_args *args, atm_prepared *out)
 {
     const atm_conv_transpose2d_args *a = &args->conv_transpose2d;
     TRY_RETURN(check_taps(kernel_of(a->w)));
-    if (a->s.stride_h >= MAX_STRIDE || a->s.stride_w >= MAX_STRIDE)
-        return atm_fail(ATM_E_CONFIG, "a transposed convolution of stride %d x %d: this backend's limit "
-                        "is %d", a->s.stride_h, a->s.stride_w, MAX_STRIDE - 1);
     TRY_RETURN(prepare_weights(device, args, a->w, transpose_layout(a->s), transpose_count(a),
                                pack_conv_transpose2d, out));
     out->workspace += gemm_scratch_bytes(device->pool);
     return ATM_OK;
 }
 
-static void run_conv_transpose2d(const atm_op_args *args, const atm_run_env *env)
+static void run_conv_transpose2d_taps(const atm_op_args *args, const atm_run_env *env)
 {
     const atm_conv_transpose2d_args *a = &args->conv_transpose2d;
     if (!a->y.data) return;

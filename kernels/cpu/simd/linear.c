@@ -27,19 +27,25 @@ static atm_status prepare_linear(atm_device *device, const atm_op_args *args, at
     return ATM_OK;
 }
 
+/* rows of x times packed weights. */
+static product matrix_product(const float *x, size_t rows, const filter *f, const float *packed, epilogue e)
+{
+    static const tap here = { 0, 0 };
+    const int m = (int)rows;
+    return (product){
+        .a = { .x = x, .images = 1, .in_h = 1, .in_w = m, .channels = f->channels, .grid_h = 1, .grid_w = m,
+               .step_h = 1, .step_w = 1, .n_taps = 1, .run = 1, .taps = &here },
+        .b = packed, .n = f->n, .out = { 1, m, 1, 1, 0, 0 }, .e = e
+    };
+}
+
 static void run_linear(const atm_op_args *args, const atm_run_env *env)
 {
     const atm_linear_args *a = &args->linear;
     if (!a->y.data && !a->z.data) return;
     const filter f = linear_filter(a);
     const packed_weights w = get_weights(args, env, packed_count(&f), pack_linear);
-    const int rows = (int)atm_rows(a->x);
-    const tap here = { 0, 0 };
-    const product p = {
-        .a = { .x = a->x.data, .images = 1, .in_h = 1, .in_w = rows, .channels = f.channels,
-               .grid_h = 1, .grid_w = rows, .step_h = 1, .step_w = 1, .n_taps = 1, .run = 1, .taps = &here },
-        .b = w.weights, .n = f.n, .out = { 1, rows, 1, 1, 0, 0 },
-        .e = { a->b.data, NULL, a->r.data, a->y.data, a->z.data, a->act, (float)a->slope }
-    };
+    const epilogue e = { a->b.data, NULL, a->r.data, a->y.data, a->z.data, a->act, (float)a->slope };
+    const product p = matrix_product(a->x.data, atm_rows(a->x), &f, w.weights, e);
     multiply(&p, env, w.scratch);
 }

@@ -81,7 +81,8 @@ static void pack_filter(const filter *f, float *out, atm_pool *pool)
 /* Writes all of an op's packed weights to `out`. */
 typedef void (*pack_function)(const atm_op_args *args, float *out, atm_pool *pool);
 
-enum { LAYOUT_LINEAR, LAYOUT_LINEAR_TRANSPOSED, LAYOUT_CONV, LAYOUT_CONV_TRANSPOSE /* and above */ };
+enum { LAYOUT_LINEAR, LAYOUT_LINEAR_TRANSPOSED, LAYOUT_CONV, LAYOUT_COLUMNS,
+       LAYOUT_COLUMNS_TRANSPOSE, LAYOUT_CONV_TRANSPOSE /* and above */ };
 
 /* `layout` tells apart the packings of one weight (same op family, different
  * geometry); NR in it, those of the instruction sets. */

@@ -46,8 +46,9 @@ static atm_status begin_mpi(atm_mpi *m)
 static atm_status check_launch(atm_mpi *m, atm_launch *launch)
 {
     if (launch->launcher && launch->size != m->size)
-        return m->host.fail(ATM_E_CONFIG, "%s has started %d ranks, but %s sees %d: start with the mpirun of this MPI, "
-                            "or under Slurm with srun --mpi=pmix", launch->launcher, launch->size, library(), m->size);
+        return m->host.fail(ATM_E_CONFIG, "%s has started %d ranks, but %s sees %d: start with the mpirun of "
+                            "this MPI, or under Slurm with srun --mpi=pmix",
+                            launch->launcher, launch->size, library(), m->size);
     launch->rank = m->rank;
     launch->size = m->size;
     return ATM_OK;

@@ -14,7 +14,7 @@
 #include "comm/mpi/private.h"
 
 enum { NOTE_TAG = 1, NOTE_WORDS = sizeof(atm_comm_call) / sizeof(uint64_t), NAMED = 8,
-       HEAD_START_NS = 300000000 };
+       HEAD_START_NS = 300000000, LATE_NOTES = 20 };
 #define GAVE_UP UINT64_MAX              /* as a note's number; its root is then the exit code */
 #define LOOK_SECONDS 0.25
 #define LAST_WORDS_SECONDS 0.1
@@ -58,9 +58,10 @@ static atm_status compare(const atm_mpi *m, int p)
     const atm_comm_call *its = &m->said[p], *ours = &m->told;
     if (its->number == GAVE_UP) return let_go_first(m, p, (int)its->root);
     if (its->number != ours->number || memcmp(its, ours, sizeof *its) == 0) return ATM_OK;
-    if (its->kind == ATM_COMM_CLOSE) return m->host.fail(ATM_E_PEER, "rank %d has come to its end, this one has not", p);
-    return m->host.fail(ATM_E_CONFIG, "rank %d is at a %s of %llu bytes (root %llu), this rank at a %s of %llu (root "
-                        "%llu): do all ranks run the same program with the same configuration and data?",
+    if (its->kind == ATM_COMM_CLOSE)
+        return m->host.fail(ATM_E_PEER, "rank %d has come to its end, this one has not", p);
+    return m->host.fail(ATM_E_CONFIG, "rank %d is at a %s of %llu bytes (root %llu), this rank at a %s of "
+                        "%llu (root %llu): do all ranks run the same program, configuration and data?",
                         p, atm_comm_kind_name(its->kind), (u64)its->bytes, (u64)its->root,
                         atm_comm_kind_name(ours->kind), (u64)ours->bytes, (u64)ours->root);
 }
@@ -87,13 +88,38 @@ static atm_process_state look_at(const atm_mpi *m, int p)
     return atm_process_look(&m->process[m->rank], &m->process[p]);
 }
 
-/* A note sent just before the end explains more than the death. */
-static atm_status report_death(atm_mpi *m, int p)
+static bool is_dead(const atm_mpi *m, int p) { return look_at(m, p) == ATM_PROCESS_DEAD; }
+static bool is_stopped(const atm_mpi *m, int p) { return look_at(m, p) == ATM_PROCESS_STOPPED; }
+static bool is_missing(const atm_mpi *m, int p) { return p != m->rank && m->said[p].number < m->told.number; }
+
+/* "rank 1 (process 123 on host, stopped), rank 2 ..." of those wanted; how many there are. */
+static int name_ranks(const atm_mpi *m, bool (*wanted)(const atm_mpi *, int), char *text, size_t room)
 {
+    int n = 0;
+    size_t used = 0;
+    for (int p = 0; p < m->size; p++) {
+        if (!wanted(m, p) || n++ >= NAMED || used >= room) continue;
+        const atm_process *it = &m->process[p];
+        used += (size_t)snprintf(text + used, room - used, "%srank %d (process %lld on %s%s)",
+                                 n > 1 ? ", " : "", p, (long long)it->pid, it->host,
+                                 is_stopped(m, p) ? ", stopped" : "");
+    }
+    if (n > NAMED && used < room) snprintf(text + used, room - used, " and %d more", n - NAMED);
+    return n;
+}
+
+/* All that are dead: the first may have ended because of the others.  And a note sent just before the end
+ * explains more than the death. */
+static atm_status report_dead(atm_mpi *m)
+{
+    char text[NAMED * 128];
     atm_comm_progress ignored;
-    TRY_RETURN(hear(m, &ignored));
-    return m->host.fail(ATM_E_PEER, "rank %d (process %lld on %s) has died", p,
-                        (long long)m->process[p].pid, m->process[p].host);
+    for (int i = 0; i < LATE_NOTES; i++) {
+        TRY_RETURN(hear(m, &ignored));
+        nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+    }
+    name_ranks(m, is_dead, text, sizeof text);
+    return m->host.fail(ATM_E_PEER, "dead: %s", text);
 }
 
 static atm_status look_for_dead(atm_mpi *m)
@@ -102,7 +128,7 @@ static atm_status look_for_dead(atm_mpi *m)
     if (now < m->next_look) return ATM_OK;
     m->next_look = now + LOOK_SECONDS;
     for (int p = 0; p < m->size; p++)
-        if (look_at(m, p) == ATM_PROCESS_DEAD) return report_death(m, p);
+        if (is_dead(m, p)) return report_dead(m);
     return ATM_OK;
 }
 
@@ -132,18 +158,13 @@ atm_status atm_mpi_wait(atm_mpi *m, int n, MPI_Request *request)
     return m->host.wait(m->host.comm, poll_requests, &r);
 }
 
-static bool has_come(const atm_mpi *m, int p)
-{
-    return p == m->rank || m->said[p].number >= m->told.number;
-}
-
 static atm_status poll_meeting(void *arg, atm_comm_progress *progress)
 {
     atm_mpi *m = arg;
-    int here = 0;
     TRY_RETURN(watch(m, progress));
-    for (int p = 0; p < m->size; p++) here += has_come(m, p);
-    if (here == m->size) *progress = ATM_COMM_DONE;
+    for (int p = 0; p < m->size; p++)
+        if (is_missing(m, p)) return ATM_OK;
+    *progress = ATM_COMM_DONE;
     return ATM_OK;
 }
 
@@ -169,29 +190,16 @@ atm_status atm_mpi_meet(void *self, const atm_comm_call *call)
 
 /* ------------------------------------------------------------------ bad news */
 
-static void append(char *text, size_t room, const char *format, const atm_mpi *m, int p)
-{
-    static const char *const state_name[] = { "", "", ", stopped", ", dead" };
-    const atm_process *process = &m->process[p];
-    const size_t used = strlen(text);
-    snprintf(text + used, room - used, format, p, (long long)process->pid, process->host, state_name[look_at(m, p)]);
-}
-
 void atm_mpi_who_is_missing(void *self, char *text, size_t room)
 {
     const atm_mpi *m = self;
-    int n = 0;
-    *text = '\0';
-    for (int p = 0; p < m->size; p++) {
-        if (has_come(m, p)) continue;
-        if (n++ < NAMED) append(text, room, n > 1 ? ", rank %d (process %lld on %s%s)"
-                                                  : "not here: rank %d (process %lld on %s%s)", m, p);
+    char names[NAMED * 128];
+    if (name_ranks(m, is_missing, names, sizeof names)) {
+        snprintf(text, room, "not here: %s", names);
+        return;
     }
-    if (n > NAMED) snprintf(text + strlen(text), room - strlen(text), " and %d more", n - NAMED);
-    if (n > 0) return;
-    snprintf(text, room, "all ranks came, but their data do not");
-    for (int p = 0; p < m->size; p++)
-        if (look_at(m, p) == ATM_PROCESS_STOPPED) append(text, room, "; rank %d (process %lld on %s%s)", m, p);
+    const bool stopped = name_ranks(m, is_stopped, names, sizeof names) > 0;
+    snprintf(text, room, "all came, but not their data%s%s", stopped ? ": " : "", stopped ? names : "");
 }
 
 /* A short message is on its way, or in the other's memory, when its request is done. */

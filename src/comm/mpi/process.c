@@ -7,6 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
+/* What lies between the third field and the 22nd. */
+#define SIX_FIELDS " %*s %*s %*s %*s %*s %*s"
+#define EIGHTEEN_FIELDS SIX_FIELDS SIX_FIELDS SIX_FIELDS
+
 /* The state's letter, or 0 when there is no such process. */
 static char read_stat(int64_t pid, uint64_t *start)
 {
@@ -20,8 +24,7 @@ static char read_stat(int64_t pid, uint64_t *start)
     /* Field 2, the name, may hold blanks and brackets; 3 is the state, 22 the start. */
     const char *rest = strrchr(line, ')');
     unsigned long long ticks = 0;
-    const int read = rest ? sscanf(rest + 1, " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s"
-                                   " %*s %llu", &state, &ticks) : 0;
+    const int read = rest ? sscanf(rest + 1, " %c" EIGHTEEN_FIELDS " %llu", &state, &ticks) : 0;
     *start = ticks;
     return read == 2 ? state : 0;
 }
@@ -30,7 +33,8 @@ static void read_machine(char *out, size_t room)
 {
     char boot[40] = "", space[64] = "";
     FILE *file = fopen("/proc/sys/kernel/random/boot_id", "r");
-    const bool known = file && fgets(boot, sizeof boot, file) && readlink("/proc/self/ns/pid", space, sizeof space - 1) > 0;
+    const bool known = file && fgets(boot, sizeof boot, file)
+                       && readlink("/proc/self/ns/pid", space, sizeof space - 1) > 0;
     if (file) fclose(file);
     boot[strcspn(boot, "\n")] = '\0';
     if (known) snprintf(out, room, "%s %s", boot, space);

@@ -16,7 +16,9 @@ typedef struct {
     uint64_t start;                 /* in clock ticks after boot: numbers are used again */
 } atm_process;
 
-typedef enum { ATM_PROCESS_UNKNOWN, ATM_PROCESS_ALIVE, ATM_PROCESS_STOPPED, ATM_PROCESS_DEAD } atm_process_state;
+typedef enum {
+    ATM_PROCESS_UNKNOWN, ATM_PROCESS_ALIVE, ATM_PROCESS_STOPPED, ATM_PROCESS_DEAD
+} atm_process_state;
 
 atm_process atm_process_self(void);
 

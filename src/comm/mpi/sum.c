@@ -51,7 +51,8 @@ static atm_status sum_chunk(atm_mpi *m, float *data, size_t n)
             m->world, &request);
     TRY_RETURN(atm_mpi_wait(m, 1, &request));
     add_slices(m, l.count[m->rank], data + l.at[m->rank]);
-    MPI_TRY(m, MPI_Iallgatherv, MPI_IN_PLACE, 0, MPI_FLOAT, data, l.count, l.at, MPI_FLOAT, m->world, &request);
+    MPI_TRY(m, MPI_Iallgatherv, MPI_IN_PLACE, 0, MPI_FLOAT, data, l.count, l.at, MPI_FLOAT,
+            m->world, &request);
     return atm_mpi_wait(m, 1, &request);
 }
 
@@ -59,6 +60,7 @@ atm_status atm_mpi_sum(void *self, float *data, size_t n)
 {
     atm_mpi *m = self;
     const size_t chunk = (size_t)ATM_MPI_SLICE * (size_t)m->size;
-    for (size_t at = 0; at < n; at += chunk) TRY_RETURN(sum_chunk(m, data + at, n - at < chunk ? n - at : chunk));
+    for (size_t at = 0; at < n; at += chunk)
+        TRY_RETURN(sum_chunk(m, data + at, n - at < chunk ? n - at : chunk));
     return ATM_OK;
 }
