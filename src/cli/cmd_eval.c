@@ -18,16 +18,18 @@ typedef struct {
     uint64_t seed;
 } args;
 
-static const args defaults = { .split = "test", .backend = "auto", .clips = 32, .steps = 25, .guidance = 3.5,
-                               .duration = 10 };
+static const args defaults = {
+    .split = "test", .backend = "auto", .clips = 32, .steps = 25, .guidance = 3.5, .duration = 10
+};
 
 static const char *const backends[] = { "auto", "cpu", "cuda", "ref", NULL };
 
 #define AT(member) offsetof(args, member)
 static const cli_option options[] = {
     { "model", 'm', CLI_TEXT, AT(model), .value = "DIR", .help = "the model folder" },
-    { "data", 0, CLI_TEXT, AT(data), .value = "FILE", .help = "dataset of `arttomus prepare`: pairs, with embedding or pixels,\n"
-      "                              and latents of this model" },
+    { "data", 0, CLI_TEXT, AT(data), .value = "FILE",
+      .help = "dataset of `arttomus prepare`: pairs, with embedding or pixels,\n"
+              "                              and latents of this model" },
     { "sounds", 0, CLI_TEXT, AT(sounds), .value = "FILE",
       .help = "one with mel and audio (default: --data)" },
     { "output", 'o', CLI_TEXT, AT(output), .value = "NAME", .help = "writes NAME.json and NAME.md" },
@@ -72,7 +74,7 @@ static atm_status read_options(const args *a, atm_eval_options *out)
 {
     if (!a->model) return atm_fail(ATM_E_USAGE, "which model? --model DIR");
     if (!a->data) return atm_fail(ATM_E_USAGE, "on which data? --data FILE, a dataset of `arttomus prepare`");
-    if (!a->output) return atm_fail(ATM_E_USAGE, "where does the report go? -o NAME, for NAME.json and NAME.md");
+    if (!a->output) return atm_fail(ATM_E_USAGE, "where to? -o NAME writes NAME.json and NAME.md");
     *out = (atm_eval_options){
         .model = a->model, .data = a->data, .sounds = a->sounds, .split = split_named(a->split),
         .clips = a->clips,

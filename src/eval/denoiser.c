@@ -13,11 +13,11 @@ static void append(eval_job *job, int frames, eval_denoiser *d)
     const atm_conditioning *k = &job->model.conditioning;
     atm_plan *p = d->unet.plan;
     const int n = d->conditions;
-    d->unet.in = atm_input(p, "sample", ATM_INPUT_VARIES, ATM_DIMS(n, frames, atm_model_latent_mels(c),
-                                                                   c->unet.in_channels));
+    const int latent[] = { n, frames, atm_model_latent_mels(c), c->unet.in_channels };
+    d->unet.in = atm_input(p, "sample", ATM_INPUT_VARIES, 4, latent);
     d->timestep = atm_input(p, "timestep", ATM_INPUT_VARIES, ATM_DIMS(n));
-    if (atm_model_loa_dim(c)) d->loa = atm_input(p, "loa", ATM_INPUT_STATIC,
-                                                 ATM_DIMS(n, k->loa_tokens, k->loa_dim));
+    if (atm_model_loa_dim(c))
+        d->loa = atm_input(p, "loa", ATM_INPUT_STATIC, ATM_DIMS(n, k->loa_tokens, k->loa_dim));
     if (atm_model_text_dim(c)) {
         d->text = atm_input(p, "text", ATM_INPUT_STATIC, ATM_DIMS(n, k->text_tokens, k->text_dim));
         d->mask = atm_input(p, "mask", ATM_INPUT_STATIC, ATM_DIMS(n, k->text_tokens));
@@ -28,9 +28,11 @@ static atm_status build(eval_job *job, int frames, eval_denoiser *d)
 {
     TRY_RETURN(eval_network_begin(job->device, &job->model, "unet", &d->unet));
     append(job, frames, d);
-    return eval_network_finish(&d->unet, atm_unet(d->unet.plan, &job->model.config.unet, (atm_unet_inputs){
+    const atm_tensor e = atm_unet(d->unet.plan, &job->model.config.unet, (atm_unet_inputs){
         .sample = d->unet.in, .timestep = d->timestep, .context = { d->loa, d->text },
-        .mask = { ATM_NONE, d->mask } }));
+        .mask = { ATM_NONE, d->mask }
+    });
+    return eval_network_finish(&d->unet, e);
 }
 
 static atm_status allocate(eval_denoiser *d)
@@ -41,8 +43,8 @@ static atm_status allocate(eval_denoiser *d)
     d->abar = malloc((size_t)d->model->config.schedule.num_train_timesteps * sizeof *d->abar);
     d->sample = malloc(atm_count(in) * sizeof *d->sample);
     d->output = malloc(atm_count(in) * sizeof *d->output);
-    if (!d->abar || !d->sample || !d->output) return atm_fail(ATM_E_MEMORY, "no memory for %d latents",
-                                                              d->conditions);
+    if (!d->abar || !d->sample || !d->output)
+        return atm_fail(ATM_E_MEMORY, "no memory for %d latents", d->conditions);
     atm_alphas_cumprod(&d->model->config.schedule, d->abar);
     return ATM_OK;
 }
@@ -56,8 +58,8 @@ static atm_status write_rows(eval_denoiser *d, atm_tensor t, const bool *negativ
     const size_t row = atm_count(t) / (size_t)d->conditions;
     float *host = malloc(atm_count(t) * sizeof *host);
     if (!host) return atm_fail(ATM_E_MEMORY, "no memory for a text of %zu numbers", row);
-    for (int i = 0; i < d->conditions; i++) memcpy(host + (size_t)i * row, negative[i] ? no : yes,
-                                                   row * sizeof *host);
+    for (int i = 0; i < d->conditions; i++)
+        memcpy(host + (size_t)i * row, negative[i] ? no : yes, row * sizeof *host);
     const atm_status status = atm_plan_write_f32(d->unet.plan, t, host);
     free(host);
     return status;
@@ -95,10 +97,12 @@ static atm_status write_sample(eval_denoiser *d, const float *z, const float *n,
 {
     const size_t channels = (size_t)d->channels, count = d->pixels * channels;
     for (size_t c = 0; c < channels; c++)
-        for (size_t i = 0; i < d->pixels; i++)
-            d->sample[i * channels + c] = (float)(a * (double)z[c * d->pixels + i] + b * (double)n[c * d->pixels + i]);
-    for (size_t k = 1; k < (size_t)d->conditions; k++) memcpy(d->sample + k * count, d->sample,
-                                                              count * sizeof *d->sample);
+        for (size_t i = 0; i < d->pixels; i++) {
+            const size_t at = c * d->pixels + i;
+            d->sample[i * channels + c] = (float)(a * (double)z[at] + b * (double)n[at]);
+        }
+    for (size_t k = 1; k < (size_t)d->conditions; k++)
+        memcpy(d->sample + k * count, d->sample, count * sizeof *d->sample);
     return atm_plan_write_f32(d->unet.plan, d->unet.in, d->sample);
 }
 
@@ -159,8 +163,8 @@ static atm_status open_language_model(eval_job *job, atm_tensor tokens, eval_net
 {
     TRY_RETURN(eval_network_begin(job->device, &job->model, "language-model", net));
     net->in = atm_input(net->plan, "tokens", ATM_INPUT_VARIES, tokens.rank, tokens.dim);
-    return eval_network_finish(net, atm_gpt2(net->plan, &job->model.config.language_model, net->in,
-                                             ATM_NONE));
+    const atm_gpt2_config *c = &job->model.config.language_model;
+    return eval_network_finish(net, atm_gpt2(net->plan, c, net->in, ATM_NONE));
 }
 
 atm_status eval_language_of_audio(eval_job *job, int n, const float *embedding, float *loa)

@@ -30,8 +30,8 @@ static atm_status find_measure(const char *name, unsigned *out)
         }
     const char *near = atm_nearest(name, atm_eval_measures, N_MEASURES, sizeof atm_eval_measures[0]);
     return near ? atm_fail(ATM_E_USAGE, "no measure '%s': did you mean %s?", name, near)
-                : atm_fail(ATM_E_USAGE, "no measure '%s': reconstruction, decoders, statistics, difference, retrieval "
-                           "and conditioning are there", name);
+                : atm_fail(ATM_E_USAGE, "no measure '%s': reconstruction, decoders, statistics, difference, "
+                           "retrieval and conditioning are there", name);
 }
 
 atm_status atm_eval_measures_parse(const char *text, unsigned *out)
@@ -90,6 +90,11 @@ atm_status eval_made_by(const eval_job *job, const atm_dataset *data, const char
     TRY_RETURN(atm_model_fingerprint(&job->model, component, now));
     *out = strcmp(now, then) == 0;
     return ATM_OK;
+}
+
+atm_status eval_choose_sounds(eval_job *job, atm_split split, int most, eval_items *out)
+{
+    return eval_choose(job->sounds, split, EVAL_EACH_CLIP, most, job->options->seed, out);
 }
 
 /* ------------------------------------------------------------------ the whole */

@@ -22,9 +22,9 @@
 typedef struct {
     const char *model;                  /* folder                                                      */
     const char *data;                   /* a dataset: pairs, for what needs artworks                   */
-    const char *sounds;                 /* one with mel and audio, for what needs sounds alone; NULL: `data` */
+    const char *sounds;                 /* one with mel and audio, for what needs no artworks; NULL: data */
     atm_split split;
-    unsigned measures;                  /* bits in the order of atm_eval_measures; 0: all that the data allow */
+    unsigned measures;                  /* bit k: atm_eval_measures[k]; 0: all that the data allow     */
     int clips;                          /* at most so many of each kind; retrieval takes all           */
     int steps;                          /* of generation; 0: the default                               */
     double guidance, duration;          /* of generation; 0: the defaults                              */

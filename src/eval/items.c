@@ -89,14 +89,13 @@ static int by_rank(const void *a, const void *b)
 }
 
 static int list_candidates(const atm_dataset *d, atm_split split, eval_each each, uint64_t seed,
-                           const int *track,
-                           candidate *out)
+                           const int *track, candidate *out)
 {
     const atm_pair *pair = atm_dataset_pairs(d);
     int n = 0;
     for (size_t i = 0; i < atm_dataset_n_pairs(d); i++) {
-        if (pair[i].split != split || pair[i].clip < 0 || (each != EVAL_EACH_CLIP &&
-                                                           pair[i].artwork < 0)) continue;
+        if (pair[i].split != split || pair[i].clip < 0) continue;
+        if (pair[i].artwork < 0 && each != EVAL_EACH_CLIP) continue;
         const atm_rng place = { seed, ATM_STREAM_ORDER, 0, 0 };
         out[n++] = (candidate){ { pair[i].artwork, pair[i].clip, track[pair[i].clip] },
                                 atm_uint32(place, (uint32_t)i), 0 };
@@ -126,7 +125,8 @@ static void take(const candidate *c, int n, eval_each each, int most, seen *befo
 {
     for (int i = 0; i < n && (most == 0 || out->n < most); i++) {
         const eval_item *one = &c[i].item;
-        if (each != EVAL_EACH_PAIR && !is_first(before->row, each == EVAL_EACH_CLIP ? one->clip : one->artwork)) continue;
+        const int row = each == EVAL_EACH_CLIP ? one->clip : one->artwork;
+        if (each != EVAL_EACH_PAIR && !is_first(before->row, row)) continue;
         out->tracks += is_first(before->track, one->track);
         out->item[out->n++] = *one;
     }

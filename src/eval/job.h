@@ -41,6 +41,9 @@ atm_status eval_read(const atm_dataset *dataset, const atm_column *column, size_
 atm_status eval_made_by(const eval_job *job, const atm_dataset *data, const char *folder,
                         const char *component, bool *out);
 
+/* At most `most` clips of a split of the sounds, each once. */
+atm_status eval_choose_sounds(eval_job *job, atm_split split, int most, eval_items *out);
+
 /* ---- measures: measure_NAME.c ---- */
 
 atm_status eval_reconstruction(eval_job *job);

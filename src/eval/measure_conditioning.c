@@ -50,7 +50,7 @@ static atm_status find_wrong(conditioning *c, int i)
         c->wrong[i] = (from + k) % n;
         if (!are_paired(&c->pairs, c->pairs.item[c->wrong[i]].artwork, c->pairs.item[i].track)) return ATM_OK;
     }
-    return atm_fail(ATM_E_DATA, "%s: in the %s split every artwork is paired with every track: there is no wrong one",
+    return atm_fail(ATM_E_DATA, "%s: in the %s split an artwork goes with every track: none is wrong",
                     atm_dataset_path(c->job->data), atm_split_names[c->split]);
 }
 
@@ -92,8 +92,8 @@ static atm_status make_conditions(conditioning *c)
     c->loa = calloc(artworks, c->loa_size * sizeof *c->loa);
     c->contexts = calloc(CONDITIONS, c->loa_size * sizeof *c->contexts);
     atm_status status = ATM_OK;
-    if (!embedding || !c->loa || !c->contexts) TRY(atm_fail(ATM_E_MEMORY, "no memory for %zu artworks",
-                                                            artworks));
+    if (!embedding || !c->loa || !c->contexts)
+        TRY(atm_fail(ATM_E_MEMORY, "no memory for %zu artworks", artworks));
     TRY(embed(c, embedding));
     TRY(eval_language_of_audio(c->job, 2 * c->n, embedding, c->loa));
     memcpy(c->contexts + NONE * c->loa_size, k->negative_loa, c->loa_size * sizeof *c->contexts);
@@ -132,8 +132,8 @@ static atm_status measure_pair(conditioning *c, int i)
     TRY_RETURN(read_latent(c, i));
     TRY_RETURN(set_conditions(c, i));
     for (int k = 0; k < TIMES; k++) {
-        atm_normal((atm_rng){ c->job->options->seed, ATM_STREAM_NOISE, (uint32_t)k, (uint32_t)i }, c->noise,
-                   c->count);
+        const atm_rng rng = { c->job->options->seed, ATM_STREAM_NOISE, (uint32_t)k, (uint32_t)i };
+        atm_normal(rng, c->noise, c->count);
         TRY_RETURN(eval_denoiser_run(&c->denoiser, c->z, c->noise, timestep(c, k), c->error[i][k]));
     }
     return ATM_OK;
@@ -196,8 +196,7 @@ static atm_status estimate(const conditioning *c, pair_number of, int condition,
 static atm_eval_row row_for(const conditioning *c, const char *name, const char *unit, const char *meaning)
 {
     atm_eval_row row = { .measure = c->job->measure, .unit = unit, .meaning = meaning, .n = c->n,
-                         .of = "pairs",
-                         .units = c->tracks, .units_of = "tracks" };
+                         .of = "pairs", .units = c->tracks, .units_of = "tracks" };
     snprintf(row.name, sizeof row.name, "%s, %s pairs", name,
              c->split == ATM_SPLIT_TRAIN ? "training" : "held-out");
     return row;
@@ -252,12 +251,13 @@ static atm_status check_latents(const eval_job *job, const atm_column **out)
     const atm_column *latent = *out;
     if (latent->rank != 3 || latent->dim[0] != c->unet.in_channels ||
         latent->dim[2] != atm_model_latent_mels(c))
-        return atm_fail(ATM_E_DATA, "%s: latents are [%d, *, %d], the model's [%d, *, %d]: prepare the data with this model",
-                        atm_dataset_path(job->data), latent->dim[0], latent->dim[2], c->unet.in_channels,
-                        atm_model_latent_mels(c));
+        return atm_fail(ATM_E_DATA, "%s: latents are [%d, *, %d], the model's [%d, *, %d]: prepare the data "
+                        "with this model", atm_dataset_path(job->data), latent->dim[0], latent->dim[2],
+                        c->unet.in_channels, atm_model_latent_mels(c));
     TRY_RETURN(eval_made_by(job, job->data, "vae", "vae-encoder", &ours));
-    return ours ? ATM_OK : atm_fail(ATM_E_DATA, "%s: its latents are of another VAE than that of %s: prepare the data with this "
-                                    "model", atm_dataset_path(job->data), job->model.path);
+    if (ours) return ATM_OK;
+    return atm_fail(ATM_E_DATA, "%s: its latents are of another VAE than that of %s: prepare the data with "
+                    "this model", atm_dataset_path(job->data), job->model.path);
 }
 
 static atm_status measure_split(eval_job *job, const atm_column *latent, atm_split split)

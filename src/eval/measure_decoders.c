@@ -28,8 +28,8 @@ typedef struct {
 static atm_status decode(decoders *d, int decoder, const float *mel)
 {
     const size_t frames = (size_t)d->frames;
-    if (decoder == ATM_DECODER_GRIFFIN_LIM) return atm_griffin_lim(mel, frames, ATM_FRAMING_AUDIOLDM2,
-                                                                   d->decoded);
+    if (decoder == ATM_DECODER_GRIFFIN_LIM)
+        return atm_griffin_lim(mel, frames, ATM_FRAMING_AUDIOLDM2, d->decoded);
     TRY_RETURN(eval_network_run(&d->vocoder, mel, d->decoded));
     if (decoder == ATM_DECODER_VOCODER) return ATM_OK;
     return atm_griffin_lim_from(mel, frames, ATM_FRAMING_AUDIOLDM2, ATM_HYBRID_ITERATIONS, d->decoded);
@@ -53,7 +53,8 @@ static atm_status read_clip(decoders *d, int i)
 
 static atm_status measure_sixteen_bits(decoders *d, int i)
 {
-    for (size_t k = 0; k < d->samples; k++) d->decoded[k] = (float)(rint((double)d->sound[k] * 32767) / 32767);
+    for (size_t k = 0; k < d->samples; k++)
+        d->decoded[k] = (float)(rint((double)d->sound[k] * 32767) / 32767);
     return distance_of(d, d->decoded, &d->distance[SIXTEEN_BITS][i]);
 }
 
@@ -118,8 +119,9 @@ static atm_status report_one(const decoders *d, int kind, const int *track)
 {
     atm_eval_row row = {
         .measure = d->job->measure, .unit = "nats",
-        .meaning = kind == AFTER_VAE ? "the same after the VAE: what generated music cannot be better than"
-                                     : "mean absolute difference between a log-mel and that of the sound made of it",
+        .meaning = kind == AFTER_VAE
+                 ? "the same after the VAE: generated music cannot be nearer to what the UNet meant"
+                 : "mean absolute difference between a log-mel and that of the sound made of it",
         .n = d->items.n, .of = "clips", .units = d->items.tracks, .units_of = "tracks", .n_controls = 2,
         .control = { { .name = "the recording in 16 bits" }, { .name = "the recording 5 ms later" } }
     };
@@ -142,8 +144,8 @@ static atm_status report(const decoders *d)
     free(track);
     if (status != ATM_OK) return status;
     return atm_eval_add_note(d->job->report, d->job->measure,
-                             "Recommended: \"decoder\": \"%s\" in vocoder/config.json, which "
-                             "now says \"%s\".", atm_decoder_names[d->best], atm_decoder_names[now]);
+                             "Recommended: \"decoder\": \"%s\" in vocoder/config.json, which now "
+                             "says \"%s\".", atm_decoder_names[d->best], atm_decoder_names[now]);
 }
 
 /* ------------------------------------------------------------------ the whole */
@@ -157,8 +159,9 @@ static atm_status check_audio(decoders *d)
     d->samples = (size_t)d->frames * ATM_STFT_HOP;
     d->bands = c->vocoder.model_in_dim;
     if (d->audio->rank != 1 || d->bands != ATM_MEL_BANDS || d->frames < scale)
-        return atm_fail(ATM_E_DATA, "%s: audio of %d samples, and %d bands in the model: decoders need a picture of %d bands",
-                        atm_dataset_path(d->job->sounds), d->audio->dim[0], d->bands, ATM_MEL_BANDS);
+        return atm_fail(ATM_E_DATA, "%s: audio of %d samples, and %d bands in the model: decoders need "
+                        "pictures of %d", atm_dataset_path(d->job->sounds), d->audio->dim[0], d->bands,
+                        ATM_MEL_BANDS);
     return ATM_OK;
 }
 
@@ -167,15 +170,14 @@ static atm_status allocate(decoders *d)
     const size_t picture = (size_t)d->frames * (size_t)d->bands, made = atm_count(d->vocoder.out);
     if (made < d->samples)
         return atm_fail(ATM_E_CONFIG, "%s: its vocoder makes %zu samples of %d frames, %zu are needed",
-                        d->job->model.path,
-                        made, d->frames, d->samples);
+                        d->job->model.path, made, d->frames, d->samples);
     d->sound = malloc((size_t)d->audio->dim[0] * sizeof(float));
     d->decoded = malloc(made * sizeof(float));
     d->mel = malloc(picture * sizeof(float));
     d->again = malloc(picture * sizeof(float));
     bool all = d->sound && d->decoded && d->mel && d->again;
-    for (int k = 0; k < KINDS; k++) all &= (d->distance[k] = calloc((size_t)d->items.n,
-                                                                    sizeof(double))) != NULL;
+    for (int k = 0; k < KINDS; k++)
+        all &= (d->distance[k] = calloc((size_t)d->items.n, sizeof(double))) != NULL;
     return all ? ATM_OK : atm_fail(ATM_E_MEMORY, "no memory for a sound of %zu samples", d->samples);
 }
 
@@ -184,8 +186,7 @@ atm_status eval_decoders(eval_job *job)
     decoders d = { .job = job };
     atm_status status;
     TRY(check_audio(&d));
-    TRY(eval_choose(job->sounds, job->options->split, EVAL_EACH_CLIP, job->options->clips, job->options->seed,
-                    &d.items));
+    TRY(eval_choose_sounds(job, job->options->split, job->options->clips, &d.items));
     TRY(eval_vocoder_open(job, d.frames, &d.vocoder));
     TRY(eval_vae_open(job, d.frames, &d.vae));
     TRY(allocate(&d));

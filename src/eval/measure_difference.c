@@ -49,8 +49,8 @@ static atm_status between_noises(const eval_job *job, int n, atm_estimate *out)
 {
     double *apart = calloc((size_t)n, sizeof *apart);
     if (!apart) return atm_fail(ATM_E_MEMORY, "no memory for %d artworks", n);
-    for (int i = 0; i < n; i++) apart[i] = clip_distance(job->take[EVAL_SAME_NOISE], i,
-                                                         job->take[EVAL_OWN_NOISE], i);
+    for (int i = 0; i < n; i++)
+        apart[i] = clip_distance(job->take[EVAL_SAME_NOISE], i, job->take[EVAL_OWN_NOISE], i);
     const atm_status status = atm_bootstrap_mean(n, apart, NULL, job->options->seed, out);
     free(apart);
     return status;
@@ -62,8 +62,7 @@ atm_status eval_difference(eval_job *job)
     const int all = job->artworks.n, n = all < MOST_ARTWORKS ? all : MOST_ARTWORKS;
     if (n < 2)
         return atm_fail(ATM_E_DATA, "%s: two artworks are needed in the %s split, there is one",
-                        atm_dataset_path(job->data),
-                        atm_split_names[job->options->split]);
+                        atm_dataset_path(job->data), atm_split_names[job->options->split]);
     atm_eval_row row = {
         .measure = job->measure, .name = "log-mel L1 between two artworks' clips, same noise", .unit = "nats",
         .meaning = "how much of a clip the artwork decides; 0: the artwork is not heard at all",

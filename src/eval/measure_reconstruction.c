@@ -31,8 +31,7 @@ static atm_status find_band_means(reconstruction *r)
     eval_items items;
     const int bands = r->mel->dim[1];
     atm_status status = ATM_OK;
-    TRY_RETURN(eval_choose(r->job->sounds, ATM_SPLIT_TRAIN, EVAL_EACH_CLIP, MOST_FOR_MEANS,
-                           r->job->options->seed, &items));
+    TRY_RETURN(eval_choose_sounds(r->job, ATM_SPLIT_TRAIN, MOST_FOR_MEANS, &items));
     for (int i = 0; i < items.n; i++) {
         TRY(eval_read(r->job->sounds, r->mel, (size_t)items.item[i].clip, r->real));
         for (size_t k = 0; k < r->count; k++) sum[k % (size_t)bands] += (double)r->real[k];
@@ -69,7 +68,7 @@ static atm_status report(const reconstruction *r)
     if (!track) return atm_fail(ATM_E_MEMORY, "no memory for %d clips", r->items.n);
     atm_eval_row row = {
         .measure = r->job->measure, .name = "log-mel L1 through the VAE", .unit = "nats",
-        .meaning = "mean absolute difference between a log-mel and what encoding (posterior mean) and decoding make of it",
+        .meaning = "mean absolute difference between a log-mel and what the VAE makes of it (posterior mean)",
         .n = r->items.n, .of = "clips", .units = r->items.tracks, .units_of = "tracks", .n_controls = 2,
         .control = { { .name = "predicting each band's mean over training music" },
                      { .name = "predicting silence" } }
@@ -89,13 +88,12 @@ static atm_status check_mel(reconstruction *r)
     const atm_model_config *c = &r->job->model.config;
     const int scale = atm_vae_scale(&c->vae);
     TRY_RETURN(eval_find(r->job->sounds, "clips/mel", &r->mel));
-    if (r->mel->rank != 2 || r->mel->dim[1] != c->vocoder.model_in_dim || r->mel->dim[1] > ATM_MEL_BANDS ||
-        r->mel->dim[0] < scale)
-        return atm_fail(ATM_E_DATA, "%s: mel is %d x %d, the model's VAE takes %d bands, and %d frames or more",
-                        atm_dataset_path(r->job->sounds), r->mel->dim[0], r->mel->dim[1],
-                        c->vocoder.model_in_dim, scale);
-    r->frames = r->mel->dim[0] / scale * scale;
-    r->count = (size_t)r->frames * (size_t)r->mel->dim[1];
+    const int rank = r->mel->rank, frames = r->mel->dim[0], bands = r->mel->dim[1];
+    if (rank != 2 || bands != c->vocoder.model_in_dim || bands > ATM_MEL_BANDS || frames < scale)
+        return atm_fail(ATM_E_DATA, "%s: mel is %d x %d, the model's VAE takes %d bands, %d frames or more",
+                        atm_dataset_path(r->job->sounds), frames, bands, c->vocoder.model_in_dim, scale);
+    r->frames = frames / scale * scale;
+    r->count = (size_t)r->frames * (size_t)bands;
     return ATM_OK;
 }
 
@@ -106,8 +104,8 @@ static atm_status allocate(reconstruction *r)
     r->back = malloc(whole * sizeof(float));
     r->band = malloc(whole * sizeof(float));
     bool all = r->real && r->back && r->band;
-    for (int k = 0; k < KINDS; k++) all &= (r->distance[k] = calloc((size_t)r->items.n,
-                                                                    sizeof(double))) != NULL;
+    for (int k = 0; k < KINDS; k++)
+        all &= (r->distance[k] = calloc((size_t)r->items.n, sizeof(double))) != NULL;
     return all ? ATM_OK : atm_fail(ATM_E_MEMORY, "no memory for a picture of %zu numbers", whole);
 }
 
@@ -116,8 +114,7 @@ atm_status eval_reconstruction(eval_job *job)
     reconstruction r = { .job = job };
     atm_status status;
     TRY(check_mel(&r));
-    TRY(eval_choose(job->sounds, job->options->split, EVAL_EACH_CLIP, job->options->clips, job->options->seed,
-                    &r.items));
+    TRY(eval_choose_sounds(job, job->options->split, job->options->clips, &r.items));
     TRY(allocate(&r));
     TRY(find_band_means(&r));
     TRY(eval_vae_open(job, r.frames, &r.vae));

@@ -67,10 +67,9 @@ static atm_status list_sides(retrieval *r)
 
 static atm_status allocate(retrieval *r)
 {
-    const size_t a = (size_t)r->n_artworks, t = (size_t)r->n_tracks, c = (size_t)r->n_clips,
-    dim = (size_t)r->dim;
+    const size_t a = (size_t)r->n_artworks, t = (size_t)r->n_tracks, dim = (size_t)r->dim;
     r->image = calloc(a, dim * sizeof *r->image);
-    r->sound = calloc(c, dim * sizeof *r->sound);
+    r->sound = calloc((size_t)r->n_clips, dim * sizeof *r->sound);
     r->music = calloc(t, dim * sizeof *r->music);
     r->similarity = calloc(a, t * sizeof *r->similarity);
     r->relevant = calloc(a, t * sizeof *r->relevant);
@@ -114,9 +113,8 @@ static void compare_all(retrieval *r)
     const size_t dim = (size_t)r->dim;
     for (int a = 0; a < r->n_artworks; a++)
         for (int t = 0; t < r->n_tracks; t++)
-            r->similarity[a * r->n_tracks + t] = cosine(r->image + (size_t)a * dim,
-                                                        r->music + (size_t)t * dim,
-                                                        r->dim);
+            r->similarity[a * r->n_tracks + t] =
+                cosine(r->image + (size_t)a * dim, r->music + (size_t)t * dim, r->dim);
     for (int i = 0; i < r->pairs.n; i++) {
         const int a = place_of(r->artwork, r->n_artworks, r->pairs.item[i].artwork);
         r->relevant[a * r->n_tracks + place_of(r->track, r->n_tracks, r->pairs.item[i].track)] = true;
@@ -165,11 +163,10 @@ static atm_status report_direction(const retrieval *r, const direction *d)
 
 static atm_status report(const retrieval *r)
 {
-    const size_t row = (size_t)r->n_tracks;
-    const direction music = { "image to music", "artworks", { r->n_artworks, r->n_tracks, row, 1,
-                                                              r->similarity, r->relevant } };
-    const direction images = { "music to image", "tracks", { r->n_tracks, r->n_artworks, 1, row,
-                                                             r->similarity, r->relevant } };
+    const int a = r->n_artworks, t = r->n_tracks;
+    const size_t row = (size_t)t;
+    const direction music = { "image to music", "artworks", { a, t, row, 1, r->similarity, r->relevant } };
+    const direction images = { "music to image", "tracks", { t, a, 1, row, r->similarity, r->relevant } };
     TRY_RETURN(report_direction(r, &music));
     return report_direction(r, &images);
 }
@@ -202,14 +199,14 @@ static atm_status check_model(const eval_job *job)
         return atm_fail(ATM_E_CONFIG, "%s has no audio_encoder/: it cannot hear", job->model.path);
     if (c->audio_encoder.projection_dim == c->image_encoder.projection_dim) return ATM_OK;
     return atm_fail(ATM_E_CONFIG, "%s: embeddings of images have %d numbers, those of music %d",
-                    job->model.path,
-                    c->image_encoder.projection_dim, c->audio_encoder.projection_dim);
+                    job->model.path, c->image_encoder.projection_dim, c->audio_encoder.projection_dim);
 }
 
 atm_status eval_retrieval(eval_job *job)
 {
-    retrieval r = { .job = job, .data = find_data(job), .dim = job->model.config.image_encoder.projection_dim };
+    retrieval r = { .job = job, .data = find_data(job) };
     TRY_RETURN(check_model(job));
+    r.dim = job->model.config.image_encoder.projection_dim;
     const atm_status status = measure(&r);
     eval_items_free(&r.pairs);
     free(r.artwork);

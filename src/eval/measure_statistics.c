@@ -41,11 +41,11 @@ typedef struct {
 
 static atm_status allocate_set(statistics *s, int which, int n)
 {
-    s->set[which] = (sound_set){ n, calloc((size_t)n, sizeof(int)),
-                                 calloc((size_t)n, sizeof(atm_sound_measures)) };
-    for (int i = 0; s->set[which].cluster && i < n; i++) s->set[which].cluster[i] = i;
-    return s->set[which].cluster && s->set[which].sound ? ATM_OK : atm_fail(ATM_E_MEMORY,
-                                                                            "no memory for %d clips", n);
+    sound_set *set = &s->set[which];
+    *set = (sound_set){ n, calloc((size_t)n, sizeof *set->cluster), calloc((size_t)n, sizeof *set->sound) };
+    if (!set->cluster || !set->sound) return atm_fail(ATM_E_MEMORY, "no memory for %d clips", n);
+    for (int i = 0; i < n; i++) set->cluster[i] = i;
+    return ATM_OK;
 }
 
 static atm_status measure(statistics *s, int which, int i, const float *x, size_t n)
@@ -63,10 +63,9 @@ static void add_power(statistics *s)
 
 static atm_status measure_real(statistics *s, int which, atm_split split)
 {
-    const atm_eval_options *o = s->job->options;
     eval_items items;
     atm_status status;
-    TRY_RETURN(eval_choose(s->job->sounds, split, EVAL_EACH_CLIP, o->clips, o->seed, &items));
+    TRY_RETURN(eval_choose_sounds(s->job, split, s->job->options->clips, &items));
     s->tracks[which] = items.tracks;
     TRY(allocate_set(s, which, items.n));
     for (int i = 0; i < items.n; i++) {
@@ -126,7 +125,8 @@ static const struct {
     double (*of)(const atm_sound_measures *m);
 } quantities[] = {
     { "onset rate", "1/s", "attacks: peaks of the spectral flux", onset_rate },
-    { "spectral flatness", "1", "geometric over arithmetic mean of the power spectrum: 0 a sine, 0.5615 white noise", flatness },
+    { "spectral flatness", "1",
+      "geometric over arithmetic mean of the power spectrum: 0 a sine, 0.56 white noise", flatness },
     { "loudness", "dB", "root mean square, of full scale", loudness }
 };
 
@@ -145,8 +145,7 @@ static atm_status mean_of(const statistics *s, int which, double (*of)(const atm
 static atm_eval_row row_for(const statistics *s, const char *name, const char *unit, const char *meaning)
 {
     atm_eval_row row = { .measure = s->job->measure, .unit = unit, .meaning = meaning,
-                         .n = s->set[GENERATED].n,
-                         .of = "generated clips" };
+                         .n = s->set[GENERATED].n, .of = "generated clips" };
     snprintf(row.name, sizeof row.name, "%s", name);
     return row;
 }
@@ -225,7 +224,7 @@ static const struct {
     const char *name, *meaning;
     double (*of)(const atm_band_statistics *a, const atm_band_statistics *b);
 } distances[] = {
-    { "distance of band means", "mean over bands of the difference between the log-mel's mean and that of real music",
+    { "distance of band means", "mean over bands of how far the log-mel's mean is from that of real music",
       atm_band_mean_distance },
     { "distance of band deviations", "the same of its standard deviation over time",
       atm_band_deviation_distance }
@@ -272,10 +271,9 @@ atm_status eval_statistics(eval_job *job)
     TRY(measure_all(&s));
     TRY(report_quantities(&s));
     TRY(report_distances(&s));
-    TRY(atm_eval_add_note(job->report, job->measure, "Real: %d clips of %d tracks; other real music: %d clips of %d tracks of "
-                          "the training split; %d clips of each noise.", s.set[REAL].n, s.tracks[REAL],
-                          s.set[TRAINING].n,
-                          s.tracks[TRAINING], s.set[WHITE].n));
+    TRY(atm_eval_add_note(job->report, job->measure, "Real: %d clips of %d tracks; other real music: %d "
+                          "clips of %d tracks of the training split; %d clips of each noise.", s.set[REAL].n,
+                          s.tracks[REAL], s.set[TRAINING].n, s.tracks[TRAINING], s.set[WHITE].n));
 done:
     for (int i = 0; i < SETS; i++) {
         free(s.set[i].cluster);

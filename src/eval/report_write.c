@@ -42,12 +42,12 @@ static json_t *row_json(const atm_eval_row *row)
 static json_t *report_json(const atm_eval_report *r)
 {
     json_t *facts = json_object(), *rows = json_array(), *notes = json_array();
-    for (int i = 0; i < r->n_facts; i++) json_object_set_new(facts, r->fact[i].name,
-                                                             json_string(r->fact[i].value));
+    for (int i = 0; i < r->n_facts; i++)
+        json_object_set_new(facts, r->fact[i].name, json_string(r->fact[i].value));
     for (int i = 0; i < r->n_rows; i++) json_array_append_new(rows, row_json(&r->row[i]));
     for (int i = 0; i < r->n_notes; i++)
-        json_array_append_new(notes, json_pack("{s:s, s:s}", "measure", r->note[i].measure, "text",
-                                               r->note[i].text));
+        json_array_append_new(notes, json_pack("{s:s, s:s}", "measure", r->note[i].measure,
+                                               "text", r->note[i].text));
     return json_pack("{s:s, s:o, s:o, s:o}", "schema", "arttomus-eval-1", "setup", facts, "rows", rows,
                      "notes", notes);
 }
@@ -103,8 +103,8 @@ static bool was_told(const atm_eval_report *r, int row)
 
 static void put_measure(FILE *out, const atm_eval_report *r, const char *measure)
 {
-    fprintf(out, "\n## %s\n\n| what | unit | n | value [95 %%] | beside it | meaning |\n|---|---|---|---|---|---|\n",
-            measure);
+    fprintf(out, "\n## %s\n\n| what | unit | n | value [95 %%] | beside it | meaning |\n"
+            "|---|---|---|---|---|---|\n", measure);
     for (int i = 0; i < r->n_rows; i++)
         if (strcmp(r->row[i].measure, measure) == 0) put_row(out, &r->row[i]);
     put_notes(out, r, measure);
@@ -122,8 +122,8 @@ static void put_report(FILE *out, const atm_eval_report *r)
     fputs("# Evaluation\n\n", out);
     for (int i = 0; i < r->n_facts; i++)
         fprintf(out, "%s%s %s", i ? ", " : "", r->fact[i].name, r->fact[i].value);
-    fputs(".\nIntervals are 95 % bootstrap intervals over the independent units of column n; over fewer than about "
-          "ten they are too narrow.\n", out);
+    fputs(".\nIntervals are 95 % bootstrap intervals over the independent units of column n; over fewer than "
+          "about ten they are too narrow.\n", out);
     for (int i = 0; i < r->n_rows; i++)
         if (!was_told(r, i)) put_measure(out, r, r->row[i].measure);
     for (int i = 0; i < r->n_notes; i++)

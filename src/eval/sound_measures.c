@@ -30,18 +30,20 @@ static void spectral_flux(const float *mel, size_t frames, double *flux)
     }
 }
 
+static size_t reach_back(size_t t, size_t reach) { return t > reach ? t - reach : 0; }
+static size_t reach_on(size_t t, size_t reach, size_t n) { return t + reach < n ? t + reach : n - 1; }
+
 /* Of two equal ones the earlier: a plateau is one onset. */
 static bool is_peak(const double *flux, size_t frames, size_t t)
 {
-    const size_t from = t > PEAK_REACH ? t - PEAK_REACH : 0, to = t + PEAK_REACH < frames ? t + PEAK_REACH : frames - 1;
-    for (size_t i = from; i <= to; i++)
+    for (size_t i = reach_back(t, PEAK_REACH); i <= reach_on(t, PEAK_REACH, frames); i++)
         if (flux[i] > flux[t] || (i < t && flux[i] == flux[t])) return false;
     return true;
 }
 
 static double mean_around(const double *flux, size_t frames, size_t t)
 {
-    const size_t from = t > MEAN_REACH ? t - MEAN_REACH : 0, to = t + MEAN_REACH < frames ? t + MEAN_REACH : frames - 1;
+    const size_t from = reach_back(t, MEAN_REACH), to = reach_on(t, MEAN_REACH, frames);
     double sum = 0;
     for (size_t i = from; i <= to; i++) sum += flux[i];
     return sum / (double)(to - from + 1);

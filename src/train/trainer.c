@@ -113,6 +113,15 @@ static atm_status open_files(run *r)
     return atm_run_log_open(r->config->output, r->state.metrics_bytes, r->state.step, &r->log);
 }
 
+/* A rank that began from another checkpoint (a run folder that is not shared) would go its own way in silence. */
+static atm_status check_ranks(const run *r)
+{
+    atm_comm *comm = r->options->comm;
+    TRY_RETURN(atm_comm_agree(comm, &r->state.step, sizeof r->state.step, "the checkpoint resumed from"));
+    TRY_RETURN(atm_comm_agree(comm, r->state.dataset, sizeof r->state.dataset, "the dataset"));
+    return atm_comm_agree(comm, r->yaml, strlen(r->yaml), "the configuration");
+}
+
 static void describe(const run *r)
 {
     size_t trained = 0;
@@ -131,6 +140,7 @@ static atm_status begin(run *r)
     TRY_RETURN(resume(r));
     TRY_RETURN(open_loader(r));
     TRY_RETURN(open_files(r));
+    TRY_RETURN(check_ranks(r));
     describe(r);
     r->begun = r->logged_at = clock_seconds();
     r->seconds_before = r->state.seconds;

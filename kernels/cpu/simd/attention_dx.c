@@ -4,205 +4,236 @@
  *     ds = p (dy v^T - delta) scale
  *     dq = ds k        dk = ds^T q        dv = p^T dy
  *
- * Two passes, the second with the roles of queries and keys exchanged, so that
- * every output row is summed by one task in a fixed order (one pass would add
- * to dk and dv from several threads):
+ * A task is a chunk of the keys of one head, against all its queries:
  *
- *     pass     own rows     others         gives
- *     queries  q, dy        k, v           dq
- *     keys     k, v         q, dy          dk, dv         (p and ds transposed)      */
+ *     for each block of keys, for each block of queries:
+ *         p, ds                               two products, in L2
+ *         dq += ds k                          one row of weights for each query
+ *         dk += ds^T q, dv += p^T dy          sums of outer products (dw.c): nothing is transposed
+ *
+ * so every p is computed once, and every element of dk and dv is summed by one task
+ * in a fixed order.  With few heads the keys are cut into chunks, each with a dq of
+ * its own; these are added at the end.  Chunks depend on heads and keys alone. */
+
+enum { GRADIENT_QUERIES = 48, FEW_HEADS = 4, MAX_KEY_CHUNKS = 4 };
+_Static_assert(GRADIENT_QUERIES % MR == 0, "whole groups of rows");
 
 typedef struct {
     const atm_attention_dx_args *a;
-    atm_tensor own[2], other[2];
-    float *grad[2];                 /* of own[0] through ds; of own[1] through p */
-    bool by_key;
-    float *delta;                   /* [N, heads, Lq] */
-    float *packed;                  /* for each head: others as columns, as depth */
+    int lq, lk, d, width;           /* width: d padded to panels */
+    int chunks, chunk;              /* chunk: keys */
+    float *partial;                 /* [chunks] times dq, when there are chunks */
     char *scratch;
-    size_t columns_floats, depth_floats, head_floats, scratch_bytes;
-    int own_rows, other_rows, d, groups;
-} gradient_pass;
+    size_t scratch_floats;
+} gradient_job;
 
-typedef struct {                    /* of one thread; `sums` runs on to [2][MR][d, padded] */
-    _Alignas(64) float p[MR * MAX_BK];
-    _Alignas(64) float ds[MR * MAX_BK];
-    _Alignas(64) float sums[];
+typedef struct {                    /* of one thread */
+    float *p, *ds;                              /* [GRADIENT_QUERIES][MAX_BK] */
+    float *k_columns, *v_columns, *k_depth;     /* of the chunk, packed       */
+    float *q_depth, *dy_depth;
+    float *dq, *dk, *dv;                        /* [lq], [MAX_BK], [MAX_BK] rows of `width` */
 } gradient_scratch;
 
-static gradient_pass plan_pass(const atm_attention_dx_args *a, bool by_key)
+/* Places the parts from `base` on; returns their size. */
+static size_t place_parts(const gradient_job *j, float *base, gradient_scratch *s)
 {
-    gradient_pass j = { .a = a, .by_key = by_key, .own = { a->q, a->dy }, .other = { a->k, a->v },
-                        .grad = { a->dq.data, NULL } };
-    if (by_key)
-        j = (gradient_pass){ .a = a, .by_key = by_key, .own = { a->k, a->v }, .other = { a->q, a->dy },
-                             .grad = { a->dk.data, a->dv.data } };
-    j.own_rows = j.own[0].dim[j.own[0].rank - 2];
-    j.other_rows = j.other[0].dim[j.other[0].rank - 2];
-    j.d = atm_last_dim(a->q) / a->heads;
-    j.groups = ceil_div(j.own_rows, MR);
-    j.columns_floats = (size_t)panels(j.other_rows) * NR * (size_t)j.d;
-    j.depth_floats = (size_t)panels(j.d) * NR * (size_t)j.other_rows;
-    j.head_floats = (2 * (j.columns_floats + j.depth_floats) + 15) / 16 * 16;
-    const size_t sums = 2 * MR * (size_t)panels(j.d) * NR;
-    j.scratch_bytes = (sizeof(gradient_scratch) + sums * sizeof(float) + 63) / 64 * 64;
+    const size_t tile = GRADIENT_QUERIES * MAX_BK, columns = (size_t)panels(j->chunk) * NR * (size_t)j->d;
+    const size_t width = (size_t)j->width, queries = width * (size_t)j->lq, keys = width * (size_t)j->chunk;
+    const struct { float **part; size_t floats; } parts[] = {
+        { &s->p, tile }, { &s->ds, tile }, { &s->k_columns, columns }, { &s->v_columns, columns }, { &s->k_depth, keys },
+        { &s->q_depth, queries }, { &s->dy_depth, queries }, { &s->dq, queries }, { &s->dk, MAX_BK * width },
+        { &s->dv, MAX_BK * width },
+    };
+    size_t at = 0;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        *parts[i].part = base ? base + at : NULL;
+        at += (parts[i].floats + 15) / 16 * 16;
+    }
+    return at;
+}
+
+static gradient_job plan_attention_dx(const atm_attention_dx_args *a)
+{
+    gradient_scratch s;
+    gradient_job j = { .a = a, .lq = a->q.dim[a->q.rank - 2], .lk = a->k.dim[a->k.rank - 2],
+                       .d = atm_last_dim(a->q) / a->heads };
+    const int step = key_block(j.d), blocks = ceil_div(j.lk, step);
+    j.width = panels(j.d) * NR;
+    j.chunk = ceil_div(blocks, a->heads <= FEW_HEADS ? min_int(blocks, MAX_KEY_CHUNKS) : 1) * step;
+    j.chunk = min_int(j.chunk, j.lk);
+    j.chunks = ceil_div(j.lk, j.chunk);
+    j.scratch_floats = place_parts(&j, NULL, &s);
     return j;
 }
 
-static size_t delta_floats(const atm_attention_dx_args *a)
+static void pack_all(filter f, float *out)
 {
-    return ((size_t)a->q.dim[0] * (size_t)a->heads * (size_t)a->q.dim[a->q.rank - 2] + 15) / 16 * 16;
+    for (int panel = 0; panel < panels(f.n); panel++) pack_panel(panel, 0, &(pack_job){ &f, out });
 }
 
-static void delta_task(int task, int thread, void *arg)
-{
-    (void)thread;
-    const gradient_pass *j = arg;
-    const atm_attention_dx_args *a = j->a;
-    const head_view y = head_of(a->y, task / a->heads, task % a->heads, a->heads);
-    const head_view dy = head_of(a->dy, task / a->heads, task % a->heads, a->heads);
-    for (int i = 0; i < y.rows; i++) {
-        vf sum = v_splat(0.0f);
-        for (int c = 0; c < y.d; c += VL)
-            sum += v_load_n(y.data + (size_t)i * y.stride + c, y.d - c) *
-                   v_load_n(dy.data + (size_t)i * dy.stride + c, y.d - c);
-        j->delta[(size_t)task * (size_t)y.rows + (size_t)i] = v_sum(sum);
-    }
-}
+/* ------------------------------------------------------------------ a block of queries and keys */
 
-static void pack_others_task(int task, int thread, void *arg)
-{
-    const gradient_pass *j = arg;
-    const int of_columns = panels(j->other_rows), of_depth = panels(j->d), each = 2 * (of_columns + of_depth);
-    const int nh = task / each, n = nh / j->a->heads, h = nh % j->a->heads;
-    int panel = task % each;
-    float *to = j->packed + (size_t)nh * j->head_floats;
-    for (int part = 0; part < 4; part++) {
-        const head_view x = head_of(j->other[part % 2], n, h, j->a->heads);
-        const filter f = part < 2 ? as_columns(x) : as_depth(x);
-        const int count = part < 2 ? of_columns : of_depth;
-        if (panel >= 0 && panel < count) pack_panel(panel, thread, &(pack_job){ &f, to });
-        panel -= count;
-        to += part < 2 ? j->columns_floats : j->depth_floats;
-    }
-}
+/* One head, its keys those of the chunk. */
+typedef struct { head_view q, k, v, y, dy; const float *lse, *mask; int first_key; } gradient_head;
 
-/* lse and delta of the queries: one value for a row, or one for each column. */
-typedef struct { const float *lse, *delta; bool in_columns; } query_values;
-
-/* Scores and dy v^T to p and ds, in place; zeros outside [lo, hi).  `mask` is of
- * the columns, or of the row when the queries are in the columns. */
-static void gradient_row(float *p, float *ds, int lo, int hi, int padded, float scale, const float *mask,
-                         query_values q)
+/* Scores and dy v^T of a query to p and ds, in place; zeros from `visible` on. */
+static void gradient_row(float *p, float *ds, int visible, int padded, float scale, const float *mask, float lse,
+                         float delta)
 {
     for (int j = 0; j < padded; j += VL) {
-        const int count = hi - j;
-        if (count <= 0 || j + VL <= lo) {
-            v_store(p + j, v_splat(0.0f));
-            v_store(ds + j, v_splat(0.0f));
-            continue;
-        }
-        const vf lse = q.in_columns ? v_load_n(q.lse + j, count) : v_splat(*q.lse);
-        const vf delta = q.in_columns ? v_load_n(q.delta + j, count) : v_splat(*q.delta);
-        vf x = v_load(p + j) * scale;
-        if (mask) x += q.in_columns ? v_splat(*mask) : v_load_n(mask + j, count);
-        const vf weight = v_exp(x - lse);
+        const int count = visible - j;
+        const vi seen = v_lanes() < count;
+        vf x = v_load(p + j) * scale - lse;
+        if (mask && count > 0) x += v_load_n(mask + j, count);
+        const vf weight = v_select(seen, v_exp_negative(x), v_splat(0.0f));
         v_store(p + j, weight);
-        v_store(ds + j, weight * (v_load(ds + j) - delta) * scale);
+        v_store(ds + j, v_select(seen, weight * (v_load(ds + j) - delta) * scale, v_splat(0.0f)));
     }
-    for (int j = 0; j < lo; j++) p[j] = ds[j] = 0;
-    for (int j = hi < 0 ? 0 : hi; j < padded; j++) p[j] = ds[j] = 0;
 }
 
-/* Row `own` of this pass against others [from, from + count). */
-static void gradient_block_row(const gradient_pass *j, int nh, int own, int from, int count, float *p,
-                               float *ds)
+static float row_dot(head_view a, head_view b, int row)
 {
-    const atm_attention_dx_args *a = j->a;
-    const int lq = j->by_key ? j->other_rows : j->own_rows, lk = j->by_key ? j->own_rows : j->other_rows;
-    const int query = j->by_key ? from : own, key = j->by_key ? own : from, ahead = lk - lq;
-    const size_t at = (size_t)nh * (size_t)lq + (size_t)query;
-    const query_values q = { (const float *)a->lse.data + at, j->delta + at, j->by_key };
-    const float *mask = a->mask.data;
-    if (mask) mask += (size_t)(nh / a->heads) * (size_t)lk + (size_t)key;
-    int lo = 0, hi = count;
-    if (a->causal && j->by_key) lo = key - ahead - from;
-    if (a->causal && !j->by_key) hi = min_int(count, query + ahead + 1 - from);
-    lo = lo < 0 ? 0 : min_int(lo, count);
-    gradient_row(p, ds, lo, hi, (count + VL - 1) / VL * VL, (float)a->scale, mask, q);
+    const float *x = a.data + (size_t)row * a.stride, *y = b.data + (size_t)row * b.stride;
+    vf sum = v_splat(0.0f);
+    for (int c = 0; c < a.d; c += VL) sum += v_load_n(x + c, a.d - c) * v_load_n(y + c, a.d - c);
+    return v_sum(sum);
 }
 
-static void gradient_block(const gradient_pass *j, int nh, int own, int n_rows, int from, int count,
-                           gradient_scratch *s)
+/* p and ds of queries [q0, q0 + m) and keys [from, from + count) of the chunk. */
+static void weigh_block(const gradient_job *j, const gradient_head *h, int q0, int m, int from, int count,
+                        const gradient_scratch *s)
 {
-    const float *packed = j->packed + (size_t)nh * j->head_floats, *depth = packed + 2 * j->columns_floats;
-    const size_t width = (size_t)panels(j->d) * NR;
+    const float *rows[MR];
+    for (int i = 0; i < m; i += MR) {
+        const int n_rows = min_int(MR, m - i);
+        point_at(h->q.data + (size_t)(q0 + i) * h->q.stride, h->q.stride, n_rows, rows);
+        score_tile(rows, n_rows, s->k_columns, j->d, from, count, s->p + i * MAX_BK, MAX_BK);
+        point_at(h->dy.data + (size_t)(q0 + i) * h->dy.stride, h->dy.stride, n_rows, rows);
+        score_tile(rows, n_rows, s->v_columns, j->d, from, count, s->ds + i * MAX_BK, MAX_BK);
+    }
+    for (int i = 0; i < m; i++) {
+        const int before = q0 + i + j->lk - j->lq + 1 - h->first_key - from;
+        const int visible = j->a->causal ? min_int(count, before) : count;
+        gradient_row(s->p + i * MAX_BK, s->ds + i * MAX_BK, visible, (count + VL - 1) / VL * VL, (float)j->a->scale,
+                     h->mask ? h->mask + from : NULL, h->lse[q0 + i], row_dot(h->y, h->dy, q0 + i));
+    }
+}
+
+/* sums [keys][width] += weights^T rows, over m queries; `depth` is packed, from the first of them on. */
+static void add_outer(const gradient_job *j, const float *weights, int m, int keys, const float *depth, float *sums)
+{
+    for (int c = 0; c < j->d; c += NR, depth += (size_t)j->lq * NR)
+        for (int key = 0; key < keys; key += MR) {
+            const outer_args args = { weights + key, depth, MAX_BK, (size_t)j->width, m,
+                                      sums + (size_t)key * (size_t)j->width + c };
+            outer_table[min_int(MR, keys - key) - 1][j->d - c > VL](&args);
+        }
+}
+
+static void gradient_block(const gradient_job *j, const gradient_head *h, int q0, int m, int from, int count,
+                           const gradient_scratch *s)
+{
     const float *rows[MR];
     float ones[MR];
     for (int i = 0; i < MR; i++) ones[i] = 1;
-    for (int part = 0; part < 2; part++) {
-        const head_view x = head_of(j->own[part], nh / j->a->heads, nh % j->a->heads, j->a->heads);
-        point_at(x.data + (size_t)own * x.stride, x.stride, n_rows, rows);
-        score_tile(rows, n_rows, packed + (size_t)part * j->columns_floats, j->d, from, count,
-                   part ? s->ds : s->p, MAX_BK);
+    weigh_block(j, h, q0, m, from, count, s);
+    for (int i = 0; j->a->dq.data && i < m; i += MR) {
+        const int n_rows = min_int(MR, m - i);
+        point_at(s->ds + i * MAX_BK, MAX_BK, n_rows, rows);
+        weighted_sum(rows, n_rows, s->k_depth, h->k.rows, from, count, ones,
+                     s->dq + (size_t)(q0 + i) * (size_t)j->width, j->d);
     }
-    for (int i = 0; i < n_rows; i++)
-        gradient_block_row(j, nh, own + i, from, count, s->p + i * MAX_BK, s->ds + i * MAX_BK);
-    for (int part = 0; part < 2; part++) {
-        if (!j->grad[part]) continue;
-        point_at(part ? s->p : s->ds, MAX_BK, n_rows, rows);
-        weighted_sum(rows, n_rows, depth + (size_t)part * j->depth_floats, j->other_rows, from, count, ones,
-                     s->sums + (size_t)part * MR * width, j->d);
-    }
+    if (j->a->dk.data) add_outer(j, s->ds, m, count, s->q_depth + (size_t)q0 * NR, s->dk);
+    if (j->a->dv.data) add_outer(j, s->p, m, count, s->dy_depth + (size_t)q0 * NR, s->dv);
 }
 
-static void gradient_task(int task, int thread, void *arg)
+/* ------------------------------------------------------------------ tasks */
+
+static head_view rows_from(head_view x, int first, int rows)
 {
-    const gradient_pass *j = arg;
-    const int nh = task / j->groups, own = task % j->groups * MR, n_rows = min_int(MR, j->own_rows - own);
-    const int step = key_block(j->d), heads = j->a->heads;
-    const size_t width = (size_t)panels(j->d) * NR, c = (size_t)j->d * (size_t)heads;
-    gradient_scratch *s = (gradient_scratch *)(j->scratch + (size_t)thread * j->scratch_bytes);
-    memset(s->sums, 0, 2 * MR * width * sizeof(float));
-    for (int from = 0; from < j->other_rows; from += step)
-        gradient_block(j, nh, own, n_rows, from, min_int(step, j->other_rows - from), s);
-    for (int part = 0; part < 2; part++) {
-        if (!j->grad[part]) continue;
-        const size_t first = (size_t)(nh / heads) * (size_t)j->own_rows + (size_t)own;
-        float *to = j->grad[part] + first * c + (size_t)(nh % heads) * (size_t)j->d;
-        const float *sums = s->sums + (size_t)part * MR * width;
-        for (int i = 0; i < n_rows; i++)
-            memcpy(to + (size_t)i * c, sums + (size_t)i * width, (size_t)j->d * sizeof *to);
-    }
+    x.data += (size_t)first * x.stride;
+    x.rows = rows;
+    return x;
 }
 
-static size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
+static gradient_head gradient_head_of(const gradient_job *j, int nh, int first_key)
+{
+    const atm_attention_dx_args *a = j->a;
+    const int n = nh / a->heads, i = nh % a->heads, keys = min_int(j->chunk, j->lk - first_key);
+    const float *mask = a->mask.data;
+    return (gradient_head){
+        .q = head_of(a->q, n, i, a->heads), .y = head_of(a->y, n, i, a->heads), .dy = head_of(a->dy, n, i, a->heads),
+        .k = rows_from(head_of(a->k, n, i, a->heads), first_key, keys),
+        .v = rows_from(head_of(a->v, n, i, a->heads), first_key, keys),
+        .lse = (const float *)a->lse.data + (size_t)nh * (size_t)j->lq,
+        .mask = mask ? mask + (size_t)n * (size_t)j->lk + first_key : NULL, .first_key = first_key
+    };
+}
+
+/* To the columns of head nh of a tensor like `t`, from row `first` of its sample on. */
+static void write_head(const gradient_job *j, float *to, atm_tensor t, int nh, int first, int rows, const float *from)
+{
+    const size_t sample_rows = (size_t)t.dim[t.rank - 2], stride = (size_t)atm_last_dim(t);
+    if (!to) return;
+    to += ((size_t)(nh / j->a->heads) * sample_rows + (size_t)first) * stride + (size_t)(nh % j->a->heads * j->d);
+    for (int i = 0; i < rows; i++, to += stride, from += j->width) memcpy(to, from, (size_t)j->d * sizeof *to);
+}
+
+static void attention_dx_task(int task, int thread, void *arg)
+{
+    const gradient_job *j = arg;
+    const int nh = task / j->chunks, chunk = task % j->chunks, step = key_block(j->d);
+    const gradient_head h = gradient_head_of(j, nh, chunk * j->chunk);
+    gradient_scratch s;
+    place_parts(j, (float *)(void *)j->scratch + (size_t)thread * j->scratch_floats, &s);
+    pack_all(as_columns(h.k), s.k_columns);
+    pack_all(as_columns(h.v), s.v_columns);
+    pack_all(as_depth(h.k), s.k_depth);
+    pack_all(as_depth(h.q), s.q_depth);
+    pack_all(as_depth(h.dy), s.dy_depth);
+    memset(s.dq, 0, (size_t)j->lq * (size_t)j->width * sizeof *s.dq);
+    for (int from = 0; from < h.k.rows; from += step) {
+        const int count = min_int(step, h.k.rows - from);
+        memset(s.dk, 0, (size_t)count * (size_t)j->width * sizeof *s.dk);
+        memset(s.dv, 0, (size_t)count * (size_t)j->width * sizeof *s.dv);
+        for (int q = 0; q < j->lq; q += GRADIENT_QUERIES)
+            gradient_block(j, &h, q, min_int(GRADIENT_QUERIES, j->lq - q), from, count, &s);
+        write_head(j, j->a->dk.data, j->a->k, nh, h.first_key + from, count, s.dk);
+        write_head(j, j->a->dv.data, j->a->k, nh, h.first_key + from, count, s.dv);
+    }
+    float *dq = j->chunks > 1 ? j->partial + (size_t)chunk * atm_count(j->a->q) : j->a->dq.data;
+    write_head(j, dq, j->a->q, nh, 0, j->lq, s.dq);
+}
+
+static void add_partial_dq(size_t from, size_t to, const void *arg)
+{
+    const gradient_job *j = arg;
+    const size_t count = atm_count(j->a->q);
+    float *dq = j->a->dq.data;
+    memcpy(dq + from, j->partial + from, (to - from) * sizeof *dq);
+    for (int chunk = 1; chunk < j->chunks; chunk++)
+        for (size_t i = from; i < to; i++) dq[i] += j->partial[(size_t)chunk * count + i];
+}
+
+static size_t partial_dq_floats(const gradient_job *j)
+{
+    return j->chunks > 1 ? ((size_t)j->chunks * atm_count(j->a->q) + 15) / 16 * 16 : 0;
+}
 
 static atm_status prepare_attention_dx(atm_device *device, const atm_op_args *args, atm_prepared *out)
 {
-    const atm_attention_dx_args *a = &args->attention_dx;
-    const gradient_pass q = plan_pass(a, false), k = plan_pass(a, true);
-    const size_t heads = (size_t)a->q.dim[0] * (size_t)a->heads;
-    out->workspace = (delta_floats(a) + heads * max_size(q.head_floats, k.head_floats)) * sizeof(float) +
-                     (size_t)atm_pool_size(device->pool) * q.scratch_bytes;
+    const gradient_job j = plan_attention_dx(&args->attention_dx);
+    out->workspace = (partial_dq_floats(&j) + (size_t)atm_pool_size(device->pool) * j.scratch_floats) * sizeof(float);
     return ATM_OK;
-}
-
-static void run_pass(const atm_attention_dx_args *a, const atm_run_env *env, bool by_key)
-{
-    gradient_pass j = plan_pass(a, by_key);
-    if (!j.grad[0] && !j.grad[1]) return;
-    const int heads = a->q.dim[0] * a->heads;
-    j.delta = env->workspace;
-    j.packed = j.delta + delta_floats(a);
-    j.scratch = (char *)(j.packed + (size_t)heads * j.head_floats);
-    atm_pool_run(env->pool, heads, delta_task, &j);
-    atm_pool_run(env->pool, heads * 2 * (panels(j.other_rows) + panels(j.d)), pack_others_task, &j);
-    atm_pool_run(env->pool, heads * j.groups, gradient_task, &j);
 }
 
 static void run_attention_dx(const atm_op_args *args, const atm_run_env *env)
 {
-    run_pass(&args->attention_dx, env, false);
-    run_pass(&args->attention_dx, env, true);
+    const atm_attention_dx_args *a = &args->attention_dx;
+    gradient_job j = plan_attention_dx(a);
+    if (!a->dq.data && !a->dk.data && !a->dv.data) return;
+    j.partial = env->workspace;
+    j.scratch = (char *)(j.partial + partial_dq_floats(&j));
+    atm_pool_run(env->pool, a->q.dim[0] * a->heads * j.chunks, attention_dx_task, &j);
+    if (j.chunks > 1 && a->dq.data) parallel(env, atm_count(a->q), 1, add_partial_dq, &j);
 }

@@ -159,7 +159,7 @@ static void add_chunks(size_t from, size_t to, const void *arg)
 
 static size_t dw_sums_bytes(const dw_job *j)
 {
-    return (size_t)j->chunks * (size_t)j->rows * j->stride * sizeof(float);
+    return ((size_t)j->chunks * (size_t)j->rows * j->stride * sizeof(float) + 63) / 64 * 64;
 }
 
 static void multiply_dw(dw_job *j, const atm_run_env *env)
