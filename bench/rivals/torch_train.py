@@ -70,6 +70,7 @@ def measure(training, n, runs=3):
 
 def main():
     torch.set_num_threads(int(sys.argv[1]) if len(sys.argv) > 1 else 2)
+    torch.set_flush_denormal(True)
     print("# torch", torch.__version__, "threads", torch.get_num_threads(), file=sys.stderr)
     training = Training()
     for n in sorted(int(x) for x in sys.argv[2:] or ("1", "4")):       # the peak is that of the largest so far

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-enum { BANDS = ATM_MEL_BANDS, LAG = 3, PEAK_REACH = 5, MEAN_REACH = 15 };       /* frames of 10 ms */
+enum { BANDS = ATM_MEL_BANDS, EDGE = 3, LAG = 3, PEAK_REACH = 5, MEAN_REACH = 15 };     /* frames of 10 ms */
 static const double LIFT = 0.1;                                     /* nats over the mean of the flux     */
 static const double RANGE = 9.210340371976184;                      /* ln 10^4: 80 dB of magnitude        */
 static const double SILENT = 1e-8, TINY = 1e-30, QUIETEST = -100;   /* -80 dB of power; for ln 0; dB      */
@@ -19,12 +19,14 @@ static double loudest(const float *mel, size_t n)
     return most;
 }
 
+/* The first and last frames reach beyond the sound, which is mirrored there: a sine has a kink. */
 static void spectral_flux(const float *mel, size_t frames, double *flux)
 {
     const double least = loudest(mel, frames * BANDS) - RANGE;
     for (size_t t = 0; t < frames; t++) {
+        const bool inside = t >= EDGE + LAG && t + EDGE < frames;
         flux[t] = 0;
-        for (size_t b = 0; b < BANDS && t >= LAG; b++)
+        for (size_t b = 0; b < BANDS && inside; b++)
             flux[t] += fmax(0, fmax(least, (double)mel[t * BANDS + b])
                              - fmax(least, (double)mel[(t - LAG) * BANDS + b])) / BANDS;
     }

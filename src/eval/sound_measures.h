@@ -3,6 +3,7 @@
  * Onsets.  L[t, b]: the log-mel (data/mel.h, framing AUDIOLDM2: 100 frames a second), from below
  * cut off 80 dB under the sound's loudest band.  Spectral flux
  *     f[t] = mean_b max(0, L[t, b] - L[t-3, b])                   nats, over 30 ms
+ * for frames inside the sound, 0 for those at its edges, whose windows reach beyond it.
  * An onset is a frame that has the largest f within 50 ms on either side, and 0.1 nats more than
  * the mean of f within 150 ms on either side.  (Boeck, Widmer 2013 without the maximum filter.)
  * A steady noise has no onsets, clicks at 4 Hz have 4 a second.

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/atomic_file.h"
 #include "io/safetensors.h"
 #include "model/model_parts.h"
 
@@ -126,10 +125,7 @@ done:
 static atm_status rewrite_config(const char *path, const atm_vae_config *config)
 {
     json_t *json = atm_vae_config_json(config);
-    char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
-    const atm_status status = text ? atm_atomic_write_file(path, text, strlen(text))
-                                   : atm_fail(ATM_E_MEMORY, "no memory for JSON");
-    free(text);
+    const atm_status status = json ? atm_json_write(path, json) : atm_fail(ATM_E_MEMORY, "no memory for JSON");
     json_decref(json);
     return status;
 }

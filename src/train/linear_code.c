@@ -312,14 +312,18 @@ static void decoder(writer *w, const atm_vae_config *c, const code *z)
 static atm_status check(const atm_vae_config *c)
 {
     const int each = c->channels[0] / c->norm_num_groups, top = c->channels[2] / c->norm_num_groups;
-    if (c->levels != 3 || c->in_channels != 1 || c->latent_channels > PATCH)
+    const int L = c->latent_channels;
+    if (c->levels != 3 || c->in_channels != 1 || L > PATCH)
         return atm_fail(ATM_E_CONFIG, "vae.linear_init needs a VAE of 3 levels, 1 channel and at most %d latent ones; this "
-                        "one has %d, %d and %d", PATCH, c->levels, c->in_channels, c->latent_channels);
-    if (each < 4 || c->latent_channels > (top / 2 - 1) * c->norm_num_groups)
+                        "one has %d, %d and %d", PATCH, c->levels, c->in_channels, L);
+    if (each < 4 || L > (top / 2 - 1) * c->norm_num_groups)
         return atm_fail(ATM_E_CONFIG, "vae.linear_init needs at least 4 channels in each group of the norms; %d / %d are %d: "
                         "lower vae.norm_num_groups", c->channels[0], c->norm_num_groups, each);
     if (c->channels[0] == c->channels[1] || c->channels[1] == c->channels[2])
         return atm_fail(ATM_E_CONFIG, "vae.linear_init needs levels of different widths");
+    if (c->channels[1] < L || c->channels[1] < SIDE)
+        return atm_fail(ATM_E_CONFIG, "vae.linear_init needs at least as many channels in level 1 as in a latent: %d, not %d",
+                        L > SIDE ? L : SIDE, c->channels[1]);
     return ATM_OK;
 }
 

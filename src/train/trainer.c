@@ -32,6 +32,7 @@ typedef struct {
     char *yaml;
     double begun, seconds_before;           /* clock when this session began; training before it */
     double validation[ATM_STAGE_METRICS];
+    bool validated;                         /* there is a validation split */
     uint64_t logged_step, saved_step;
     double logged_at, waited_at;
     atm_train_progress progress;
@@ -248,7 +249,8 @@ static atm_status export_model(run *r)
     ask(r, "writing the model");
     TRY_RETURN(atm_model_path(path, r->config->output, "model", NULL));
     return atm_export_model(&r->stage, path, &(atm_export_options){
-        .dtype = atm_train_output_dtype(r->config), .config_yaml = r->yaml, .step = r->state.step, .metric = r->stage.metric,
+        .dtype = atm_train_output_dtype(r->config), .config_yaml = r->yaml, .step = r->state.step,
+        .metric = r->validated ? r->stage.metric : NULL,
         .value = r->validation, .seconds = r->seconds_before + clock_seconds() - r->begun
     });
 }
@@ -269,9 +271,8 @@ static atm_status make_samples(run *r)
 static atm_status validate(run *r)
 {
     ask(r, "validating");
-    bool any;
-    TRY_RETURN(atm_train_validate(&r->stage, r->validation, &any));
-    if (any && r->log)
+    TRY_RETURN(atm_train_validate(&r->stage, r->validation, &r->validated));
+    if (r->validated && r->log)
         TRY_RETURN(atm_run_log_metrics(r->log, r->state.step, "validation", atm_stage_n_metrics(&r->stage),
                                        r->stage.metric, r->validation, 0, NULL, NULL));
     TRY_RETURN(export_model(r));
