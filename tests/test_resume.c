@@ -150,6 +150,11 @@ static void every_stage_goes_on_as_if_nothing_had_been(void **state)
     c.vae.adversarial_weight = 0.1;
     c.vae.adversarial_start = 3;
     check_stage(&c, 2, "model/vae/diffusion_pytorch_model.safetensors");
+    c = config_of("vocoder");
+    c.train.crop = 16;
+    c.vocoder.adversarial_start = 3;
+    c.vocoder.discriminator_channels = 1;
+    check_stage(&c, 2, "model/vocoder/model.safetensors");
     c = config_of("align");
     check_stage(&c, 1, "model/audio_encoder/model.safetensors");
 }

@@ -13,8 +13,8 @@
 #include "io/safetensors.h"
 #include "support/bytes.h"
 #include "support/plan_fixture.h"
+#include "support/tiny_gradient.h"
 #include "support/tiny_model.h"
-#include "support/tiny_run.h"
 #include "train/train_step.h"
 
 enum { PAIRS = 4, FRAMES = 4 };
@@ -127,30 +127,6 @@ static void a_batch_is_the_train_step_of_what_it_draws(void **state)
 
 /* ------------------------------------------------------------------ what must not change a bit */
 
-typedef struct { float *g; size_t n; double loss; } gradient;
-
-static gradient gradient_of(const atm_train_config *config, int threads)
-{
-    double metrics[ATM_STAGE_METRICS];
-    tiny_stage *s = tiny_try_open(config, "cpu", threads);
-    must(s->opened);
-    tiny_gradients(s, metrics);
-    const atm_group *group = &s->stage.group[0];
-    gradient x = { malloc(group->count * sizeof(float)), group->count, metrics[0] };
-    assert_non_null(x.g);
-    memcpy(x.g, group->g, x.n * sizeof *x.g);
-    tiny_close(s);
-    return x;
-}
-
-static void check_same(const gradient *a, gradient b)
-{
-    assert_true(a->loss == b.loss);
-    assert_int_equal(a->n, b.n);
-    assert_memory_equal(a->g, b.g, a->n * sizeof *b.g);
-    free(b.g);
-}
-
 static void memory_recomputation_and_threads_change_nothing(void **state)
 {
     (void)state;
@@ -158,15 +134,15 @@ static void memory_recomputation_and_threads_change_nothing(void **state)
     for (int i = 0; i < 2; i++) {
         atm_train_config c = tiny_config(stages[i]);
         c.diffusion.guidance_scale = 3.5;
-        const gradient plain = gradient_of(&c, 1);
-        check_same(&plain, gradient_of(&c, 2));
+        tiny_gradient plain = tiny_gradient_of(&c, 1);
+        tiny_same_gradient(&plain, &c, 2);
         c.train.reuse_memory = false;
-        check_same(&plain, gradient_of(&c, 1));
+        tiny_same_gradient(&plain, &c, 1);
         c.train.recompute = true;
-        check_same(&plain, gradient_of(&c, 1));
+        tiny_same_gradient(&plain, &c, 1);
         c.train.reuse_memory = true;
-        check_same(&plain, gradient_of(&c, 1));
-        free(plain.g);
+        tiny_same_gradient(&plain, &c, 1);
+        tiny_gradient_free(&plain);
     }
 }
 
@@ -177,16 +153,15 @@ static void accumulation_changes_only_the_rounding(void **state)
     atm_train_config c = tiny_config("diffusion");
     c.diffusion.condition_dropout = 0.5;
     c.diffusion.stratified_timesteps = true;
-    const gradient whole = gradient_of(&c, 1);
+    tiny_gradient whole = tiny_gradient_of(&c, 1);
     for (int parts = 2; parts <= 4; parts *= 2) {
         c.train.gradient_accumulation_steps = parts;
-        gradient x = gradient_of(&c, 1);
-        for (size_t i = 0; i < x.n; i++) x.g[i] /= (float)parts;
-        assert_true(fabs(x.loss - whole.loss) < 1e-6 * whole.loss);
-        assert_true(relative_error(x.g, whole.g, x.n) < 1e-5);
-        free(x.g);
+        tiny_gradient x = tiny_gradient_of(&c, 1);
+        assert_true(fabs(x.metrics[0] - whole.metrics[0]) < 1e-6 * whole.metrics[0]);
+        assert_true(tiny_gradient_distance(&whole, &x, parts) < 1e-5);
+        tiny_gradient_free(&x);
     }
-    free(whole.g);
+    tiny_gradient_free(&whole);
 }
 
 /* ------------------------------------------------------------------ learning */

@@ -124,6 +124,7 @@ static atm_status add_facts(eval_job *job)
     TRY_RETURN(atm_eval_add_fact(r, "steps", "%d", o->steps));
     TRY_RETURN(atm_eval_add_fact(r, "guidance", "%g", o->guidance));
     TRY_RETURN(atm_eval_add_fact(r, "duration", "%g s", o->duration));
+    TRY_RETURN(atm_eval_add_fact(r, "decoder", "%s", atm_decoder_names[job->model.config.vocoder.decoder]));
     TRY_RETURN(atm_eval_add_fact(r, "seed", "%llu", (unsigned long long)o->seed));
     return atm_eval_add_fact(r, "engine", "arttomus %s", atm_version());
 }
@@ -132,6 +133,27 @@ static atm_status add_facts(eval_job *job)
 static bool may_be_left_out(const eval_job *job, atm_status status)
 {
     return job->options->measures == 0 && (status == ATM_E_DATA || status == ATM_E_CONFIG);
+}
+
+/* Every `path` of a text by its last words. */
+static void shorten(char *text, const char *path, int words)
+{
+    const char *end = last_words(path, words);
+    const size_t head = (size_t)(end - path);
+    for (char *at = text; head && (at = strstr(at, path)) != NULL; at++)
+        memmove(at, at + head, strlen(at + head) + 1);
+}
+
+/* What cannot be measured, and why. */
+static atm_status add_reason(eval_job *job)
+{
+    const atm_eval_options *o = job->options;
+    char text[ATM_EVAL_NOTE];
+    snprintf(text, sizeof text, "%s", atm_error());
+    shorten(text, o->model, 2);
+    shorten(text, o->data, 1);
+    if (o->sounds) shorten(text, o->sounds, 1);
+    return atm_eval_add_note(job->report, job->measure, "%s", text);
 }
 
 static atm_status take_measures(eval_job *job)
@@ -144,7 +166,7 @@ static atm_status take_measures(eval_job *job)
         if (status != ATM_OK && !may_be_left_out(job, status)) return atm_fail_in(status, "%s", job->measure);
         if (status == ATM_OK) continue;
         atm_log(ATM_LOG_WARNING, "%s is left out: %s", job->measure, atm_error());
-        TRY_RETURN(atm_eval_add_note(job->report, job->measure, "%s", atm_error()));
+        TRY_RETURN(add_reason(job));
     }
     return ATM_OK;
 }

@@ -20,7 +20,7 @@ static atm_status open_engine(eval_job *job)
     return job->engine ? ATM_OK : atm_open(o->model, &how, &job->engine);
 }
 
-static atm_status choose_artworks(eval_job *job)
+atm_status eval_choose_artworks(eval_job *job)
 {
     const atm_eval_options *o = job->options;
     if (job->artworks.n) return ATM_OK;
@@ -69,8 +69,8 @@ done:
 atm_status eval_generate(eval_job *job, eval_take take)
 {
     if (job->take[take]) return ATM_OK;
+    TRY_RETURN(eval_choose_artworks(job));
     TRY_RETURN(open_engine(job));
-    TRY_RETURN(choose_artworks(job));
     return make_take(job, take);
 }
 

@@ -55,7 +55,9 @@ atm_status eval_conditioning(eval_job *job);
 
 /* ---- generated.c ---- */
 
-/* Clips of job->artworks (chosen by the first call), made once and kept: job->take[take]. */
+/* Fills job->artworks, once. */
+atm_status eval_choose_artworks(eval_job *job);
+/* Clips of job->artworks, made once and kept: job->take[take]. */
 atm_status eval_generate(eval_job *job, eval_take take);
 void       eval_forget_generated(eval_job *job);
 

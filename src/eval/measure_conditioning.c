@@ -197,7 +197,7 @@ static atm_eval_row row_for(const conditioning *c, const char *name, const char 
 {
     atm_eval_row row = { .measure = c->job->measure, .unit = unit, .meaning = meaning, .n = c->n,
                          .of = "pairs", .units = c->tracks, .units_of = "tracks" };
-    snprintf(row.name, sizeof row.name, "%s, %s pairs", name,
+    snprintf(row.name, sizeof row.name, "%.40s, %s pairs", name,
              c->split == ATM_SPLIT_TRAIN ? "training" : "held-out");
     return row;
 }

@@ -58,7 +58,7 @@ static atm_status between_noises(const eval_job *job, int n, atm_estimate *out)
 
 atm_status eval_difference(eval_job *job)
 {
-    for (int take = 0; take < EVAL_TAKES; take++) TRY_RETURN(eval_generate(job, (eval_take)take));
+    TRY_RETURN(eval_choose_artworks(job));
     const int all = job->artworks.n, n = all < MOST_ARTWORKS ? all : MOST_ARTWORKS;
     if (n < 2)
         return atm_fail(ATM_E_DATA, "%s: two artworks are needed in the %s split, there is one",
@@ -70,6 +70,7 @@ atm_status eval_difference(eval_job *job)
         .control = { { .name = "one artwork, different noise" },
                      { .name = "two artworks, same noise, guidance 1" } }
     };
+    for (int take = 0; take < EVAL_TAKES; take++) TRY_RETURN(eval_generate(job, (eval_take)take));
     TRY_RETURN(between_artworks(job, EVAL_SAME_NOISE, n, &row.is));
     TRY_RETURN(between_noises(job, n, &row.control[0].is));
     TRY_RETURN(between_artworks(job, EVAL_SAME_NOISE_UNGUIDED, n, &row.control[1].is));

@@ -24,7 +24,7 @@ typedef struct {
     struct { atm_int_list channels; int layers, heads, groups, streams; } unet;
     struct { atm_int_list channels; int latent_channels, layers, groups; double scale; } vae;
     struct {
-        int channels;
+        int channels, decoder;
         atm_int_list rates, kernels, res_kernels;
         atm_int_table res_dilations;
     } vocoder;
@@ -83,6 +83,8 @@ static const atm_config_field fields[] = {
     INTS(vocoder.rates,       "vocoder.upsample_rates",           1, 1024,  "their product is the hop"),
     INTS(vocoder.kernels,     "vocoder.upsample_kernel_sizes",    1, 4096,  "one for each rate"),
     INTS(vocoder.res_kernels, "vocoder.resblock_kernel_sizes",    1, 255,   "odd"),
+    ATM_CONFIG_ENUM(sheet, vocoder.decoder, "vocoder.decoder", atm_decoder_names,
+                    "from log-mel to sound: vocoder, griffin_lim, hybrid"),
     ATM_CONFIG_TABLE(sheet, vocoder.res_dilations, "vocoder.resblock_dilation_sizes", 1, 255,
                      "a list for each kernel"),
 
@@ -113,7 +115,7 @@ static sheet full_size(void)
         .unet = { { 4, { 128, 256, 384, 640 } }, 2, 8, 32, 3 },
         .vae = { { 3, { 128, 256, 512 } }, vae.latent_channels, vae.layers_per_block, vae.norm_num_groups,
                  vae.scaling_factor },
-        .vocoder = { vocoder.upsample_initial_channel, vocoder.upsample_rates, vocoder.upsample_kernel_sizes,
+        .vocoder = { vocoder.upsample_initial_channel, vocoder.decoder, vocoder.upsample_rates, vocoder.upsample_kernel_sizes,
                      vocoder.resblock_kernel_sizes, vocoder.resblock_dilation_sizes },
         .prediction = (int)atm_schedule_audioldm2.prediction_type
     };
@@ -200,6 +202,7 @@ static atm_vae_config vae(const sheet *s)
 static atm_hifigan_config vocoder(const sheet *s)
 {
     atm_hifigan_config c = atm_hifigan_config_audioldm2();
+    c.decoder = s->vocoder.decoder;
     c.upsample_initial_channel = s->vocoder.channels;
     c.upsample_rates = s->vocoder.rates;
     c.upsample_kernel_sizes = s->vocoder.kernels;

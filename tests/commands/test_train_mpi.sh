@@ -34,13 +34,13 @@ numbers()
     od -An -v -t f4 -w4 -j $((8 + header)) "$1"
 }
 
-# close_weights A B: by rounding only.  The rounding of a gradient moves AdamW's step by as much,
+# close_weights A B [FILE MODEL]: of the model's FILE, by rounding only, when both began with MODEL.  The rounding of a gradient moves AdamW's step by as much,
 # except where a gradient is all rounding: so the measure is the way that all weights went together.
 close_weights()
 {
-    local file=adapter/model.safetensors
+    local file=${3:-adapter/model.safetensors} began=${4:-$TINY}
     check
-    paste -d' ' <(numbers "$1/model/$file") <(numbers "$2/model/$file") <(numbers "$TINY/$file") | awk '
+    paste -d' ' <(numbers "$1/model/$file") <(numbers "$2/model/$file") <(numbers "$began/$file") | awk '
         { apart += ($1 - $2) ^ 2; way += ($1 - $3) ^ 2 }
         END { print "weights differ by " sqrt(apart / way) " of their way"; exit !(way > 0 && apart / way < 1e-10) }' ||
         fail "weights of $1 and $2"
@@ -53,6 +53,20 @@ works train_ranks 2 again
 same_run two again
 same_losses one two
 close_weights one two
+
+# Contrast: the negatives of a rank are the whole batch, on all ranks.
+works arttomus init --config "$SOURCE/configs/tiny.yaml" --out listener -q audio_encoder.{hidden_size,intermediate_size}=8 \
+    audio_encoder.num_hidden_layers=1 audio_encoder.num_attention_heads=2 audio_encoder.patch_{size,stride}=32
+works arttomus prepare --pairs pairs.csv --artworks artworks --music music --model listener --duration 2 \
+    --columns pixels,audio -o senses.h5 -q
+align=(stage=align model=listener data=senses.h5 train.batch_size=6 train.learning_rate=1e-5)
+works train align-one "${align[@]}" -q
+works train_ranks 2 align-two "${align[@]}"
+works train_ranks 3 align-three "${align[@]}"
+for run in align-two align-three; do
+    same_losses align-one $run
+    close_weights align-one $run audio_encoder/model.safetensors listener
+done
 
 # in_background N RUN: N ranks that begin; $job is mpirun, $pids are the ranks.
 in_background()
