@@ -140,6 +140,9 @@ atm_status atm_normalize_latents(atm_stage *stage, atm_plan *plan, atm_tensor me
         return atm_fail(ATM_E_CONFIG, "vae.normalize_latents: %d latent channels, at most %d are supported",
                         config.latent_channels, MAX_CHANNELS);
     TRY_RETURN(measure(stage, plan, mel, mean, &s));
+    if (!(s.std > 0 && isfinite(s.std)))
+        return atm_fail(ATM_E_DATA, "vae.normalize_latents: the latents' standard deviation is %g: the VAE has collapsed "
+                        "(vae.kl_weight %g), or all training clips are the same", s.std, stage->config->vae.kl_weight);
     TRY_RETURN(atm_model_path(path, model_folder, "vae", "diffusion_pytorch_model.safetensors"));
     TRY_RETURN(rewrite_weights(path, &s, config.latent_channels));
     config.scaling_factor = 1 / s.std;

@@ -119,13 +119,14 @@ static void weigh_block(const gradient_job *j, const gradient_head *h, int q0, i
     }
 }
 
-/* sums [keys][width] += weights^T rows, over m queries; `depth` is packed, from the first of them on. */
-static void add_outer(const gradient_job *j, const float *weights, int m, int keys, const float *depth, float *sums)
+/* sums [keys][width] += weights^T rows, over queries [q0, q0 + m); `depth` is their packed rows. */
+static void add_outer(const gradient_job *j, const float *weights, int q0, int m, int keys, const float *depth, float *sums)
 {
+    depth += (size_t)q0 * NR;
     for (int c = 0; c < j->d; c += NR, depth += (size_t)j->lq * NR)
         for (int key = 0; key < keys; key += MR) {
             const outer_args args = { weights + key, depth, MAX_BK, (size_t)j->width, m,
-                                      sums + (size_t)key * (size_t)j->width + c };
+                                      sums + (size_t)key * (size_t)j->width + c, q0 == 0 };
             outer_table[min_int(MR, keys - key) - 1][j->d - c > VL](&args);
         }
 }
@@ -143,8 +144,8 @@ static void gradient_block(const gradient_job *j, const gradient_head *h, int q0
         weighted_sum(rows, n_rows, s->k_depth, h->k.rows, from, count, ones,
                      s->dq + (size_t)(q0 + i) * (size_t)j->width, j->d);
     }
-    if (j->a->dk.data) add_outer(j, s->ds, m, count, s->q_depth + (size_t)q0 * NR, s->dk);
-    if (j->a->dv.data) add_outer(j, s->p, m, count, s->dy_depth + (size_t)q0 * NR, s->dv);
+    if (j->a->dk.data) add_outer(j, s->ds, q0, m, count, s->q_depth, s->dk);
+    if (j->a->dv.data) add_outer(j, s->p, q0, m, count, s->dy_depth, s->dv);
 }
 
 /* ------------------------------------------------------------------ tasks */
@@ -194,8 +195,6 @@ static void attention_dx_task(int task, int thread, void *arg)
     memset(s.dq, 0, (size_t)j->lq * (size_t)j->width * sizeof *s.dq);
     for (int from = 0; from < h.k.rows; from += step) {
         const int count = min_int(step, h.k.rows - from);
-        memset(s.dk, 0, (size_t)count * (size_t)j->width * sizeof *s.dk);
-        memset(s.dv, 0, (size_t)count * (size_t)j->width * sizeof *s.dv);
         for (int q = 0; q < j->lq; q += GRADIENT_QUERIES)
             gradient_block(j, &h, q, min_int(GRADIENT_QUERIES, j->lq - q), from, count, &s);
         write_head(j, j->a->dk.data, j->a->k, nh, h.first_key + from, count, s.dk);

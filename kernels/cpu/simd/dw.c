@@ -4,8 +4,8 @@
  *
  * Rows are output channels o, columns the floats of all taps, one tap after another.
  * In both operands the depth is the outer dimension: a step of it takes MR neighbours
- * of dy and NR of x.  dy is read in place; x is copied to panels of NR columns, where
- * the zeros of the border come in, and which the MR-row groups then find in L1.
+ * of dy and NR of x.  Short rows of dy are read in place; x is copied to panels of NR
+ * columns, where the zeros of the border come in, and which all rows then find in L1.
  *
  * A task is DW_MC rows x DW_NC columns of one chunk of the depth, in blocks of
  * DW_KC pixels; its sums lie in the workspace.  Then those of all chunks are added,
@@ -13,7 +13,8 @@
  * there would be too few tasks.  Chunks depend on the shapes alone, for they decide
  * the bits. */
 
-enum { DW_MC = 96, DW_NC = 24 * NR, DW_KC = 256, DW_LEAST_CHUNK = 4 * DW_KC, DW_TASKS = 32 };
+enum { DW_MC = 96, DW_NC = 24 * NR, DW_KC = 256, DW_LEAST_CHUNK = 4 * DW_KC, DW_TASKS = 32,
+       DW_LONG_ROW = 256 };
 _Static_assert(DW_MC % MR == 0, "whole groups of rows");
 
 typedef struct {
@@ -30,19 +31,27 @@ typedef struct {
 
 typedef struct {
     _Alignas(64) float right[DW_KC * NR];       /* [pixel][NR] */
+    _Alignas(64) float left[DW_KC * DW_MC];     /* [pixel][DW_MC] */
     grid_point at[DW_KC];
 } dw_scratch;
 
 /* ------------------------------------------------------------------ the product */
 
-typedef struct { const float *left, *right; size_t left_stride, sums_stride; int depth; float *sums; } outer_args;
+typedef struct {
+    const float *left, *right;
+    size_t left_stride, sums_stride;
+    int depth;
+    float *sums;
+    bool first;                     /* nothing is in sums yet */
+} outer_args;
 
 /* sums [n_rows][columns] += sum over p of left[p][row] right[p][column] */
 INLINE void outer_body(const int n_rows, const int n_vectors, const outer_args *a)
 {
     vf sum[MR][NV];
     for (int i = 0; i < n_rows; i++)
-        for (int v = 0; v < n_vectors; v++) sum[i][v] = v_load(a->sums + (size_t)i * a->sums_stride + v * VL);
+        for (int v = 0; v < n_vectors; v++)
+            sum[i][v] = a->first ? v_splat(0.0f) : v_load(a->sums + (size_t)i * a->sums_stride + v * VL);
     const float *left = a->left, *right = a->right;
     for (int p = 0; p < a->depth; p++, left += a->left_stride, right += NR) {
         vf column[NV];
@@ -108,16 +117,30 @@ static void pack_right(const pixels *x, const grid_point *at, int c, int columns
     }
 }
 
-/* Pixels [k0, k0 + k) of the depth. */
-static void dw_block(const dw_job *j, int m0, int m, int n0, int n, int k0, int k, float *sums, dw_scratch *s)
+/* Rows [m0, m0 + m) of dy's pixels [k0, k0 + k), a pixel `stride` from the next.  Long pixels are
+ * copied: lines 1 KB and more apart would meet in a few sets of the cache. */
+static const float *pack_left(const dw_job *j, int m0, int m, int k0, int k, float *room, size_t *stride)
 {
+    const float *from = j->dy + (size_t)k0 * (size_t)j->rows + m0;
+    *stride = j->rows < DW_LONG_ROW ? (size_t)j->rows : DW_MC;
+    if (j->rows < DW_LONG_ROW) return from;
+    for (int p = 0; p < k; p++, from += j->rows) copy_floats(room + p * DW_MC, from, m);
+    return room;
+}
+
+/* Pixels [k0, k0 + k) of the depth, the first of their chunk or not. */
+static void dw_block(const dw_job *j, int m0, int m, int n0, int n, int k0, int k, bool first, float *sums,
+                     dw_scratch *s)
+{
+    size_t left_stride;
+    const float *left = pack_left(j, m0, m, k0, k, s->left, &left_stride);
     locate(&j->x, k0, k, s->at);
     for (int c = n0; c < n0 + n; c += NR, sums += NR) {
         const int columns = min_int(NR, j->columns - c);
         pack_right(&j->x, s->at, c, columns, k, s->right);
         for (int i = 0; i < m; i += MR) {
-            const outer_args args = { j->dy + (size_t)k0 * (size_t)j->rows + m0 + i, s->right, (size_t)j->rows,
-                                      j->stride, k, sums + (size_t)i * j->stride };
+            const outer_args args = { left + i, s->right, left_stride, j->stride, k, sums + (size_t)i * j->stride,
+                                      first };
             outer_table[min_int(MR, m - i) - 1][columns > VL](&args);
         }
     }
@@ -131,9 +154,8 @@ static void dw_task(int task, int thread, void *arg)
     const int n0 = task % tiles / j->m_tiles * DW_NC, n = min_int(DW_NC, j->columns - n0);
     const int k0 = chunk * j->chunk, end = min_int(k0 + j->chunk, j->depth);
     float *sums = j->sums + ((size_t)chunk * (size_t)j->rows + (size_t)m0) * j->stride + n0;
-    for (int i = 0; i < m; i++) memset(sums + (size_t)i * j->stride, 0, (size_t)panels(n) * NR * sizeof *sums);
     for (int k = k0; k < end; k += DW_KC)
-        dw_block(j, m0, m, n0, n, k, min_int(DW_KC, end - k), sums, (dw_scratch *)j->scratch + thread);
+        dw_block(j, m0, m, n0, n, k, min_int(DW_KC, end - k), k == k0, sums, (dw_scratch *)j->scratch + thread);
 }
 
 static void write_dw_row(const dw_job *j, size_t row, const float *from)

@@ -146,16 +146,6 @@ static int run_of(const tap *taps, int n, int channels)
     return run;
 }
 
-INLINE void copy_floats(float *to, const float *from, int n)
-{
-    for (int i = 0; i < n; i += VL) v_store_n(to + i, v_load_n(from + i, n - i), n - i);
-}
-
-INLINE void zero_floats(float *to, int n)
-{
-    for (int i = 0; i < n; i += VL) v_store_n(to + i, v_splat(0.0f), n - i);
-}
-
 static int clamp_int(int x, int low, int high) { return x < low ? low : x > high ? high : x; }
 
 /* The n floats at a->x + offset, of which those outside [0, end) of their line, in which the first

@@ -29,6 +29,16 @@ static size_t packed_count(const filter *f)
 
 typedef struct { const filter *f; float *out; } pack_job;
 
+INLINE void copy_floats(float *to, const float *from, int n)
+{
+    for (int i = 0; i < n; i += VL) v_store_n(to + i, v_load_n(from + i, n - i), n - i);
+}
+
+INLINE void zero_floats(float *to, int n)
+{
+    for (int i = 0; i < n; i += VL) v_store_n(to + i, v_splat(0.0f), n - i);
+}
+
 /* Channels [0, channels) of w; `panel` begins at the first of them. */
 static void pack_columns(const filter *f, const float *w, size_t n_stride, int columns, int channels, float *panel)
 {
@@ -36,8 +46,9 @@ static void pack_columns(const filter *f, const float *w, size_t n_stride, int c
         for (int c = 0; c < channels; c++) {
             const float *from = w + (size_t)c * f->c_stride + f->tap[t];
             float *to = panel + ((size_t)t * (size_t)f->channels + (size_t)c) * NR;
-            for (int j = 0; j < columns; j++) to[j] = from[(size_t)j * n_stride];
-            for (int j = columns; j < NR; j++) to[j] = 0;
+            if (n_stride == 1) copy_floats(to, from, columns);
+            else for (int j = 0; j < columns; j++) to[j] = from[(size_t)j * n_stride];
+            zero_floats(to + columns, NR - columns);
         }
     }
 }
