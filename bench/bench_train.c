@@ -9,8 +9,8 @@
  * results are cached in the dataset.  One measured run is atm_train_update: batch from the loader, forward,
  * backward, clipping, AdamW.  --recompute measures each batch also with activations computed twice.
  *
- * The rival takes the number of threads and batch sizes, and prints "batch seconds cpu_seconds peak_mib" lines
- * for the full model; it runs first, alone, on the same cores. */
+ * The rival takes the number of threads and batch sizes, and prints "batch seconds cpu_seconds peak_mib"
+ * lines for the full model; it runs first, alone, on the same cores. */
 #define _GNU_SOURCE
 #include <limits.h>
 #include <malloc.h>
@@ -37,8 +37,8 @@ typedef struct {
 
 static const char *const stand_ins[] = {
     "image_encoder.num_hidden_layers=1", "image_encoder.hidden_size=64", "image_encoder.intermediate_size=64",
-    "image_encoder.num_attention_heads=4", "vae.block_out_channels=[32, 32, 32]", "vocoder.upsample_initial_channel=64",
-    "language_model.vocab_size=4", "text.length=16"
+    "image_encoder.num_attention_heads=4", "vae.block_out_channels=[32, 32, 32]",
+    "vocoder.upsample_initial_channel=64", "language_model.vocab_size=4", "text.length=16"
 };
 
 static const struct { const char *name, *recipe; const char *const *changes; int n_changes; } known[] = {
@@ -63,11 +63,11 @@ static atm_status open_model(const settings *s, const char *folder, atm_pool *po
 
 /* ------------------------------------------------------------------ the data */
 
-static atm_status put_random(atm_dataset_writer *w, const atm_column *c, size_t row, float *host, double scale)
+static atm_status put_random(atm_dataset_writer *w, const atm_column *c, size_t row, float *host)
 {
     const size_t n = c->row_bytes / sizeof *host;
     atm_normal((atm_rng){ 1, ATM_STREAM_TEST, (uint32_t)c->rank, (uint32_t)row }, host, n);
-    for (size_t i = 0; i < n; i++) host[i] *= (float)scale;
+    for (size_t i = 0; i < n; i++) host[i] *= 0.1f;
     return atm_dataset_put(w, c->name, row, host);
 }
 
@@ -76,11 +76,12 @@ static atm_status put_rows(atm_dataset_writer *w, const atm_column *columns, int
     static const char *const pairs[] = { "pairs/artwork", "pairs/clip", "pairs/split" };
     for (int i = 0; i < n; i++) TRY_RETURN(atm_dataset_declare(w, &columns[i]));
     for (int i = 0; i < 3; i++)
-        TRY_RETURN(atm_dataset_declare(w, &(atm_column){ .name = pairs[i], .dtype = ATM_I32, .rows = CLIPS }));
+        TRY_RETURN(atm_dataset_declare(w, &(atm_column){ .name = pairs[i], .dtype = ATM_I32,
+                                                         .rows = CLIPS }));
     for (size_t row = 0; row < CLIPS; row++) {
         const int32_t pair[] = { (int32_t)row, (int32_t)row, ATM_SPLIT_TRAIN };
         for (int i = 0; i < 3; i++) TRY_RETURN(atm_dataset_put(w, pairs[i], row, &pair[i]));
-        for (int i = 0; i < n; i++) TRY_RETURN(put_random(w, &columns[i], row, host, 0.1));
+        for (int i = 0; i < n; i++) TRY_RETURN(put_random(w, &columns[i], row, host));
     }
     return ATM_OK;
 }
@@ -138,12 +139,14 @@ static atm_status open_training(const world *w, int batch, bool recompute, train
 {
     configure(w->s, batch, recompute, &t->config);
     t->stage = (atm_stage){ .info = atm_stage_find(w->s->stage), .config = &t->config, .device = w->device,
-                            .model = &w->model, .dataset = w->dataset, .micro_batch = batch, .profile = w->s->profile };
+                            .model = &w->model, .dataset = w->dataset, .micro_batch = batch,
+                            .profile = w->s->profile };
     if (!t->stage.info) return atm_fail(ATM_E_USAGE, "there is no stage \"%s\"", w->s->stage);
     TRY_RETURN(t->stage.info->open(&t->stage));
     return atm_loader_open(&(atm_loader_options){
-        .dataset = w->dataset, .column = t->stage.column, .n_columns = t->stage.n_columns, .split = ATM_SPLIT_TRAIN,
-        .clips = t->stage.clips, .batch = batch, .micro_batches = 1, .ranks = 1 }, &t->loader);
+        .dataset = w->dataset, .column = t->stage.column, .n_columns = t->stage.n_columns,
+        .split = ATM_SPLIT_TRAIN, .clips = t->stage.clips, .batch = batch, .micro_batches = 1, .ranks = 1
+    }, &t->loader);
 }
 
 static void close_training(training *t)
@@ -188,7 +191,8 @@ static atm_status measure(const world *w, int batch, bool recompute, measurement
     out->open = atm_seconds() - start;
     out->run = bench_median(update, t, 2, w->s->seconds);
     TRY(t->status);
-    out->wait = (atm_loader_waited(t->loader) - t->first_wait) / ((double)(t->state.step - 1) * out->run.wall);
+    out->wait = atm_loader_waited(t->loader) - t->first_wait;
+    out->wait /= (double)(t->state.step - 1) * out->run.wall;
     out->peak_mib = bench_peak_mib();
     if (t->state.bad_steps) fprintf(stderr, "a loss was not finite\n");
     if (t->stage.plan) read_plan(t, out);
@@ -207,7 +211,8 @@ static void ask_rival(const settings *s, int threads, rival_time rival[])
 {
     char line[PATH_MAX];
     int n = snprintf(line, sizeof line, "%s %d", s->rival, threads);
-    for (int i = 0; i < s->n_batches; i++) n += snprintf(line + n, sizeof line - (size_t)n, " %d", s->batch[i]);
+    for (int i = 0; i < s->n_batches; i++)
+        n += snprintf(line + n, sizeof line - (size_t)n, " %d", s->batch[i]);
     FILE *f = popen(line, "r");
     while (f && fgets(line, sizeof line, f)) {
         int batch;
@@ -220,18 +225,20 @@ static void ask_rival(const settings *s, int threads, rival_time rival[])
 
 static void print_heading(void)
 {
-    printf("%5s %-9s %8s %9s %8s %8s %7s %7s %7s %7s %9s %9s %9s %7s %7s %9s\n", "batch", "", "s", "samples/s", "GFLOP",
-           "GFLOP/s", "% peak", "cpu %", "wait %", "open s", "block MiB", "peak MiB", "rival s", "ratio", "cpu r.",
-           "rival MiB");
+    printf("%5s %-9s %8s %9s %8s %8s %7s %7s %7s %7s %9s %9s %9s %7s %7s %9s\n", "batch", "", "s", "samples/s",
+           "GFLOP", "GFLOP/s", "% peak", "cpu %", "wait %", "open s", "block MiB", "peak MiB", "rival s", "ratio",
+           "cpu r.", "rival MiB");
 }
 
 /* "cpu %" divides by the time the cores really worked for us, "cpu r." compares that time with the rival's. */
-static void print_row(int batch, bool recompute, const measurement *m, const rival_time *r, const bench_machine *machine)
+static void print_row(int batch, bool recompute, const measurement *m, const rival_time *r,
+                      const bench_machine *machine)
 {
-    const double gflop = 1e-9 * m->flops, peak = machine->peak_gflops;
-    printf("%5d %-9s %8.3f %9.3f %8.1f %8.1f %7.1f %7.1f %7.3f %7.2f %9.0f %9.0f", batch, recompute ? "recompute" : "",
-           m->run.wall, batch / m->run.wall, gflop, gflop / m->run.wall, 100 * gflop / m->run.wall / peak,
-           100 * gflop / m->run.cpu * machine->threads / peak, 100 * m->wait, m->open, m->block_mib, m->peak_mib);
+    const double gflop = 1e-9 * m->flops, percent = 100 / machine->peak_gflops;
+    printf("%5d %-9s %8.3f %9.3f %8.1f %8.1f", batch, recompute ? "recompute" : "", m->run.wall,
+           batch / m->run.wall, gflop, gflop / m->run.wall);
+    printf(" %7.1f %7.1f %7.3f %7.2f %9.0f %9.0f", percent * gflop / m->run.wall,
+           percent * gflop / m->run.cpu * machine->threads, 100 * m->wait, m->open, m->block_mib, m->peak_mib);
     if (r->wall > 0)
         printf(" %9.3f %6.2fx %6.2fx %9.0f", r->wall, r->wall / m->run.wall, r->cpu / m->run.cpu, r->mib);
     printf("\n");
@@ -306,12 +313,13 @@ static bool read_options(int argc, char **argv, settings *s)
 
 int main(int argc, char **argv)
 {
-    settings s = { .model = "full", .stage = "adapter", .backend = "cpu", .batch = { 1, 4 }, .n_batches = 2, .seconds = 5 };
+    settings s = { .model = "full", .stage = "adapter", .backend = "cpu", .batch = { 1, 4 }, .n_batches = 2,
+                   .seconds = 5 };
     const char *tmp = getenv("TMPDIR");
     char folder[PATH_MAX];
     if (!read_options(argc, argv, &s)) {
-        fprintf(stderr, "usage: bench_train [--model full|nano|tiny|FOLDER] [--stage adapter] [--batch 1,4] [--recompute] "
-                "[--threads N] [--seconds S] [--backend B] [--profile] [--rival COMMAND]\n");
+        fprintf(stderr, "usage: bench_train [--model full|nano|tiny|FOLDER] [--stage adapter] [--batch 1,4] "
+                "[--recompute] [--threads N] [--seconds S] [--backend B] [--profile] [--rival COMMAND]\n");
         return ATM_E_USAGE;
     }
     snprintf(folder, sizeof folder, "%s/bench_train-XXXXXX", tmp ? tmp : "/tmp");

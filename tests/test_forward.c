@@ -1,5 +1,5 @@
 /* test_forward.c - `arttomus forward`: the program, on files, gives what the functions
- * behind it give; and one network, for the way through the component table. */
+ * behind it give; one network, for the way through the component table; and a step of training. */
 #define _GNU_SOURCE
 #include "support/support.h"
 
@@ -174,6 +174,41 @@ static void test_adapter(void **state)
     atm_tensor_file_close(file);
 }
 
+/* Of a whole model; that its numbers are right is in test_train_step.c. */
+static void test_train_step(void **state)
+{
+    (void)state;
+    enum { LATENT = 8 * 2 * 16 };
+    static float latents[LATENT], noise[LATENT];
+    const float time = 400;
+    char arguments[4400];
+    atm_tensor_file *file;
+    const int64_t shape[] = { 1, 8, 2, 16 };
+    atm_file_tensor t[] = {
+        { .name = "latents", .dtype = ATM_F32, .rank = 4, .data = latents, .bytes = sizeof latents },
+        { .name = "noise", .dtype = ATM_F32, .rank = 4, .data = noise, .bytes = sizeof noise },
+        { .name = "timestep", .dtype = ATM_F32, .rank = 1, .dim = { 1 }, .data = &time, .bytes = sizeof time },
+        { .name = "image_embeds", .dtype = ATM_F32, .rank = 2, .dim = { 1, TINY_EMBEDDING }, .data = tiny_embedding(0),
+          .bytes = TINY_EMBEDDING * sizeof(float) }
+    };
+    for (int i = 0; i < 2; i++) memcpy(t[i].dim, shape, sizeof shape);
+    for (int i = 0; i < LATENT; i++) noise[i] = (float)sin(i * i);
+    give(t, 4);
+    snprintf(arguments, sizeof arguments, "train-step --weights '%s' --guidance 3.5 --snr-gamma 0", tiny_model_path());
+    assert_int_equal(forward(arguments), 0);
+    assert_int_equal(take("loss", &file)->bytes, sizeof(float));
+    assert_non_null(atm_tensor_file_find(file, "grad.adapter.projection1.weight"));
+    assert_null(atm_tensor_file_find(file, "grad.unet.conv_in.weight"));
+    atm_tensor_file_close(file);
+    strcat(arguments, " --grad 'unet.conv_*.weight' --backend ref64");
+    assert_int_equal(forward(arguments), 0);
+    assert_int_equal(take("grad.unet.conv_in.weight", &file)->dtype, ATM_F64);
+    assert_null(atm_tensor_file_find(file, "grad.adapter.projection1.weight"));
+    atm_tensor_file_close(file);
+    strcat(arguments, " --grad 'unett.*'");
+    assert_int_equal(forward(arguments), ATM_E_USAGE);
+}
+
 static void test_wrong_inputs(void **state)
 {
     (void)state;
@@ -196,7 +231,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mel),       cmocka_unit_test(test_resample), cmocka_unit_test(test_resize),
         cmocka_unit_test(test_scheduler), cmocka_unit_test(test_adapter),
-        cmocka_unit_test(test_wrong_inputs),
+        cmocka_unit_test(test_train_step), cmocka_unit_test(test_wrong_inputs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -279,8 +279,9 @@ static void expect_nan(const op_subject *s, const char *line, int slot, double b
     must(op_instance_open(&c, s->device[1], (op_variant){ 0 }, &x));
     op_instance_run(&x);
     op_instance_read(&x, slot, y);
-    if (!isnan(y[atm_count(c.args.t[slot]) - 1])) fail_line(failures, s->name, line, "a bad class is not seen");
-    if (slot == 3 && isnan(y[0])) fail_line(failures, s->name, line, "a bad class spoils another row");
+    const bool seen = isnan(y[atm_count(c.args.t[slot]) - 1]), spread = slot == 3 && isnan(y[0]);
+    if (!seen) fail_line(failures, s->name, line, "a bad class is not seen");
+    if (spread) fail_line(failures, s->name, line, "a bad class spoils another row");
     op_instance_close(&x);
     op_case_free(&c);
 }
@@ -300,12 +301,16 @@ static void test_classes(void **state)
 
 /* ------------------------------------------------------------------ refusals */
 
-static atm_tensor input(atm_plan *p, int rows, int columns) { return atm_input(p, "x", ATM_INPUT_GRAD, 2, (int[]){ rows, columns }); }
+static atm_tensor input(atm_plan *p, int rows, int columns)
+{
+    return atm_input(p, "x", ATM_INPUT_GRAD, 2, (int[]){ rows, columns });
+}
 
 static void log_without_floor(atm_plan *p)  { atm_activate(p, input(p, 2, 3), ATM_ACT_LOG, 0); }
 static void linear_without_floor(atm_plan *p)
 {
-    atm_linear(p, input(p, 2, 3), input(p, 4, 3), ATM_NONE, (atm_linear_options){ .act = ATM_ACT_LOG, .slope = -1 });
+    const atm_linear_options log = { .act = ATM_ACT_LOG, .slope = -1 };
+    atm_linear(p, input(p, 2, 3), input(p, 4, 3), ATM_NONE, log);
 }
 static void odd_magnitude(atm_plan *p)      { atm_magnitude(p, input(p, 2, 3), 1e-6); }
 static void bare_magnitude(atm_plan *p)     { atm_magnitude(p, input(p, 2, 4), 0); }
@@ -314,7 +319,7 @@ static void l1_of_weights(atm_plan *p)      { atm_l1(p, input(p, 2, 3), input(p,
 static void kl_of_shapes(atm_plan *p)       { atm_kl(p, input(p, 2, 3), input(p, 3, 3)); }
 static void mix_of_shapes(atm_plan *p)      { atm_mix(p, input(p, 4, 3), input(p, 2, 3), input(p, 4, 2)); }
 static void mix_of_coefs(atm_plan *p)       { atm_mix(p, input(p, 4, 3), input(p, 4, 3), input(p, 4, 1)); }
-static void noise_of_shapes(atm_plan *p)    { atm_posterior(p, input(p, 2, 3), input(p, 2, 3), input(p, 2, 1)); }
+static void noise_of_shapes(atm_plan *p) { atm_posterior(p, input(p, 2, 3), input(p, 2, 3), input(p, 2, 1)); }
 static void float_classes(atm_plan *p)      { atm_cross_entropy(p, input(p, 2, 3), input(p, 2, 1)); }
 static void spectral_target(atm_plan *p)
 {
@@ -328,7 +333,8 @@ static void noise_gradient(atm_plan *p)
 }
 
 static const struct { void (*build)(atm_plan *p); const char *says; } refusal[] = {
-    { log_without_floor, "log: the floor (slope) is 0" }, { linear_without_floor, "log: the floor (slope) is -1" },
+    { log_without_floor, "log: the floor (slope) is 0" },
+    { linear_without_floor, "log: the floor (slope) is -1" },
     { odd_magnitude, "magnitude: [2, 3]" }, { bare_magnitude, "magnitude: eps is 0" },
     { l1_of_shapes, "l1: x is [2, 3], target [2, 4]" }, { l1_of_weights, "l1: weight is [3, 1]" },
     { kl_of_shapes, "kl: mean is [2, 3], logvar [3, 3]" }, { mix_of_shapes, "mix: a is [4, 3], b [2, 3]" },
@@ -346,8 +352,9 @@ static void test_refusals(void **state)
         must(atm_plan_create(ref64, &p));
         refusal[i].build(p);
         assert_int_equal(atm_plan_finish(p, (atm_plan_options){ 0 }), ATM_E_DATA);
-        if (!strstr(atm_error(), refusal[i].says)) print_error("'%s' lacks '%s'\n", atm_error(), refusal[i].says);
-        assert_non_null(strstr(atm_error(), refusal[i].says));
+        const bool said = strstr(atm_error(), refusal[i].says) != NULL;
+        if (!said) print_error("'%s' lacks '%s'\n", atm_error(), refusal[i].says);
+        assert_true(said);
         atm_plan_destroy(p);
     }
 }

@@ -37,7 +37,7 @@ static const float *floats(const atm_tensor_file *file, const char *name)
 
 /* ------------------------------------------------------------------ ten steps */
 
-typedef struct { _Alignas(64) float p[N]; _Alignas(64) float m[N]; _Alignas(64) float v[N]; _Alignas(64) float ema[N]; } state;
+typedef struct { _Alignas(64) float p[N], m[N], v[N], ema[N]; } state;      /* N floats are 6 times 64 bytes */
 
 static const atm_adamw_options how = {
     .lr = 3e-3, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .weight_decay = 1e-2, .ema_decay = 0.95, .scale = 1
@@ -196,7 +196,8 @@ static void check_schedule(const atm_tensor_file *file, const char *name, int ki
     assert_int_equal(n, 31);
     for (size_t k = 0; k < n; k++) {
         const double got = atm_train_learning_rate(&c, k);
-        if (!(fabs(got - truth[k]) <= 1e-15 * 3e-4)) fail_msg("%s of update %zu is %.17g, not %.17g", name, k, got, truth[k]);
+        if (!(fabs(got - truth[k]) <= 1e-15 * 3e-4))
+            fail_msg("%s of update %zu is %.17g, not %.17g", name, k, got, truth[k]);
     }
 }
 

@@ -59,7 +59,10 @@ static atm_train_config config_of(const char *stage)
     return c;
 }
 
-static void name_output(atm_train_config *c, const char *name) { snprintf(c->output, sizeof c->output, "%s", scratch_path(name)); }
+static void name_output(atm_train_config *c, const char *name)
+{
+    snprintf(c->output, sizeof c->output, "%s", scratch_path(name));
+}
 
 static void run_whole(atm_train_config c, const char *output, int threads)
 {
@@ -178,7 +181,8 @@ static double distance(const char *a, const char *b, const char *start)
     return worst;
 }
 
-/* The same samples in the same order with the same noise, in other pieces: m, a sum of gradients, keeps its rounding. */
+/* The same samples in the same order with the same noise, in other pieces: m, a sum of gradients, has their
+ * rounding and nothing else. */
 static void the_cut_of_a_batch_changes_only_the_rounding(void **state)
 {
     (void)state;

@@ -75,7 +75,8 @@ static void pairs_are_told_apart(void **state)
     tiny_gradients(s, before);
     tiny_train(s, 80);
     tiny_gradients(s, after);
-    print_message("loss %.3f to %.3f, accuracy %.2f to %.2f\n", before[LOSS], after[LOSS], before[ACCURACY], after[ACCURACY]);
+    print_message("loss %.3f to %.3f, accuracy %.2f to %.2f\n", before[LOSS], after[LOSS], before[ACCURACY],
+                  after[ACCURACY]);
     assert_true(after[LOSS] < before[LOSS] / 10 && after[ACCURACY] == 1);
     tiny_close(s);
 }

@@ -21,7 +21,8 @@ enum { PAIRS = 4, FRAMES = 4 };
 
 static void write_data(const char *name, int columns, int frames, unsigned broken)
 {
-    tiny_data_write(name, "model", (tiny_data){ .columns = columns, .pairs = PAIRS, .frames = frames, .broken = broken });
+    tiny_data_write(name, "model", (tiny_data){ .columns = columns, .pairs = PAIRS, .frames = frames,
+                                                .broken = broken });
 }
 
 static int make_files(void **state)
@@ -242,6 +243,7 @@ static void a_bad_update_is_skipped_and_counted(void **state)
     const size_t size = g->count * sizeof(float);
     float *before = malloc(size);
     assert_non_null(before);
+    assert_memory_equal(g->ema, g->p, size);                        /* the average begins as the weights */
     for (uint64_t i = 0; i < 8; i++) {
         atm_update update;
         const uint64_t steps = s->state.optimizer_steps[0];

@@ -170,7 +170,8 @@ static void wrong_crops_are_refused(void **state)
         atm_train_config c = config_of(wrong[i].start);
         c.train.crop = wrong[i].crop;
         tiny_stage *s = tiny_try_open(&c, "cpu", 1);
-        if (s->opened != ATM_E_CONFIG || !strstr(atm_error(), wrong[i].words)) fail_msg("%d: %s", s->opened, atm_error());
+        if (s->opened != ATM_E_CONFIG || !strstr(atm_error(), wrong[i].words))
+            fail_msg("%d: %s", s->opened, atm_error());
         tiny_close(s);
     }
 }

@@ -227,7 +227,8 @@ static void check_slope(const char *model, double guidance, const char *moved)
 static void the_gradient_is_the_slope(void **state)
 {
     static const char *const adapter[] = {
-        "adapter.projection1.weight", "adapter.projection1.bias", "adapter.projection2.weight", "adapter.projection2.bias"
+        "adapter.projection1.weight", "adapter.projection1.bias",
+        "adapter.projection2.weight", "adapter.projection2.bias"
     };
     (void)state;
     for (int i = 0; i < 4; i++) {

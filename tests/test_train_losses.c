@@ -80,7 +80,8 @@ static void weights_are_those_of_diffusers(void **state)
 
 typedef struct { atm_param_source source; atm_params *params; } trainable;
 
-static atm_param_data find_trainable(atm_param_source *source, const char *name, int rank, const int *dim, atm_dtype dtype)
+static atm_param_data find_trainable(atm_param_source *source, const char *name, int rank, const int *dim,
+                                     atm_dtype dtype)
 {
     trainable *t = (trainable *)(void *)source;
     atm_param_data found = t->params->source.find(&t->params->source, name, rank, dim, dtype);
@@ -136,7 +137,8 @@ static void the_vae_loss_is_that_of_diffusers(void **state)
     must(atm_plan_create(device, &p));
     trainable source = { { .find = find_trainable }, &params };
     atm_plan_params(p, &source.source);
-    const atm_tensor mel = atm_input(p, "mel", 0, ATM_DIMS(2, 1, 12, 8)), noise = atm_input(p, "noise", 0, ATM_DIMS(2, 8, 3, 2));
+    const atm_tensor mel = atm_input(p, "mel", 0, ATM_DIMS(2, 1, 12, 8));
+    const atm_tensor noise = atm_input(p, "noise", 0, ATM_DIMS(2, 8, 3, 2));
     const atm_vae_losses l = atm_vae_loss(p, &model.config.vae, atm_to_channels_last(p, mel),
                                           atm_to_channels_last(p, noise), 0.01);
     const atm_tensor one = atm_input(p, "one", 0, ATM_DIMS(1)), losses[] = { l.loss, l.l1, l.kl };
@@ -184,7 +186,8 @@ static double contrast(const double *a, const double *b, int from, int to, doubl
         }
     }
     const atm_tensor order = atm_input(p, "index", ATM_INPUT_INDEX, ATM_DIMS(ROWS));
-    const atm_tensor loss = atm_info_nce(p, all[0], all[1], order, 0.07, &logits), one = atm_input(p, "one", 0, ATM_DIMS(1));
+    const atm_tensor loss = atm_info_nce(p, all[0], all[1], order, 0.07, &logits);
+    const atm_tensor one = atm_input(p, "one", 0, ATM_DIMS(1));
     atm_plan_backward(p, 1, &loss, &one);
     atm_output(p, "loss", loss);
     for (int m = 0; m < 2; m++) atm_output(p, "gradient", atm_grad(p, part[m][1]));

@@ -168,7 +168,8 @@ static void expect_refusal(const char *model, const char *inputs, const char *co
     const atm_status got = atm_train_step_forward(device, &(atm_train_step_request){
         .model = scratch_path(model), .inputs = inputs, .outputs = scratch_path("none.safetensors"), .grad = grad,
         .guidance = 1 });
-    if (got != status || !strstr(atm_error(), words)) fail_msg("%d, not %d with '%s': %s", got, status, words, atm_error());
+    if (got != status || !strstr(atm_error(), words))
+        fail_msg("%d, not %d with '%s': %s", got, status, words, atm_error());
     atm_device_close(device);
 }
 

@@ -74,8 +74,9 @@ def main():
     print("# torch", torch.__version__, "threads", torch.get_num_threads(), file=sys.stderr)
     training = Training()
     for n in sorted(int(x) for x in sys.argv[2:] or ("1", "4")):       # the peak is that of the largest so far
-        peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(n, "%.4f %.4f %.0f" % (*measure(training, n), peak()), flush=True)
+        wall, cpu = measure(training, n)
+        print(n, "%.4f %.4f %.0f" % (wall, cpu, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+              flush=True)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ static bool errors_fit(atm_plan *p, const char *op, atm_tensor x, atm_tensor tar
     if (atm_count(x) != atm_count(target))
         atm_plan_fail(p, "%s: x is %s, target %s", op, plan_shape_text(x), plan_shape_text(target));
     else if (weight.id && atm_count(weight) != (size_t)x.dim[0])
-        atm_plan_fail(p, "%s: weight is %s, x %s: one weight a sample", op, plan_shape_text(weight), plan_shape_text(x));
+        atm_plan_fail(p, "%s: weight is %s, x %s: one weight a sample", op, plan_shape_text(weight),
+                      plan_shape_text(x));
     return plan_ok(p);
 }
 
@@ -34,7 +35,8 @@ atm_tensor atm_mse(atm_plan *p, atm_tensor x, atm_tensor target, atm_tensor weig
 void rule_mse(atm_plan *p, const atm_op_args *args, atm_tensor dloss)
 {
     const atm_mse_args *a = &args->mse;
-    atm_op_args g = { .mse_dx = { .x = a->x, .target = a->target, .weight = a->weight, .dloss = dloss, .dx = plan_like(a->x) } };
+    atm_op_args g = { .mse_dx = { .x = a->x, .target = a->target, .weight = a->weight, .dloss = dloss,
+                                  .dx = plan_like(a->x) } };
     accumulate_error(p, a->x, a->target, plan_emit(p, ATM_OP_mse_dx, &g));
 }
 
@@ -48,7 +50,8 @@ atm_tensor atm_l1(atm_plan *p, atm_tensor x, atm_tensor target, atm_tensor weigh
 void rule_l1(atm_plan *p, const atm_op_args *args, atm_tensor dloss)
 {
     const atm_l1_args *a = &args->l1;
-    atm_op_args g = { .l1_dx = { .x = a->x, .target = a->target, .weight = a->weight, .dloss = dloss, .dx = plan_like(a->x) } };
+    atm_op_args g = { .l1_dx = { .x = a->x, .target = a->target, .weight = a->weight, .dloss = dloss,
+                                 .dx = plan_like(a->x) } };
     accumulate_error(p, a->x, a->target, plan_emit(p, ATM_OP_l1_dx, &g));
 }
 
@@ -86,9 +89,10 @@ atm_tensor atm_spectral_convergence(atm_plan *p, atm_tensor x, atm_tensor target
 void rule_spectral_convergence(atm_plan *p, const atm_op_args *args, atm_tensor dloss)
 {
     const atm_spectral_convergence_args *a = &args->spectral_convergence;
-    if (plan_wants(p, a->target)) atm_plan_fail(p, "spectral_convergence: there is no gradient by its target");
-    atm_op_args g = { .spectral_convergence_dx = { .x = a->x, .target = a->target, .norms = a->norms, .dloss = dloss,
-                                                   .dx = plan_like(a->x) } };
+    if (plan_wants(p, a->target))
+        atm_plan_fail(p, "spectral_convergence: there is no gradient by its target");
+    atm_op_args g = { .spectral_convergence_dx = { .x = a->x, .target = a->target, .norms = a->norms,
+                                                   .dloss = dloss, .dx = plan_like(a->x) } };
     plan_accumulate(p, a->x, plan_emit(p, ATM_OP_spectral_convergence_dx, &g));
 }
 
@@ -98,8 +102,8 @@ atm_tensor atm_cross_entropy(atm_plan *p, atm_tensor x, atm_tensor index)
 {
     if (!plan_ok(p)) return ATM_NONE;
     if (x.rank != 2 || index.dtype != ATM_I32 || atm_count(index) != (size_t)x.dim[0])
-        atm_plan_fail(p, "cross_entropy: x is %s, index %s %s: [N, C] and N indices are needed", plan_shape_text(x),
-                      index.dtype == ATM_I32 ? "I32" : "not I32", plan_shape_text(index));
+        atm_plan_fail(p, "cross_entropy: x is %s, index %s %s: [N, C] and N indices are needed",
+                      plan_shape_text(x), index.dtype == ATM_I32 ? "I32" : "not I32", plan_shape_text(index));
     atm_op_args a = { .cross_entropy = { .x = x, .index = index, .loss = one_number(p) } };
     return plan_emit(p, ATM_OP_cross_entropy, &a);
 }
@@ -107,6 +111,7 @@ atm_tensor atm_cross_entropy(atm_plan *p, atm_tensor x, atm_tensor index)
 void rule_cross_entropy(atm_plan *p, const atm_op_args *args, atm_tensor dloss)
 {
     const atm_cross_entropy_args *a = &args->cross_entropy;
-    atm_op_args g = { .cross_entropy_dx = { .x = a->x, .index = a->index, .dloss = dloss, .dx = plan_like(a->x) } };
+    atm_op_args g = { .cross_entropy_dx = { .x = a->x, .index = a->index, .dloss = dloss,
+                                            .dx = plan_like(a->x) } };
     plan_accumulate(p, a->x, plan_emit(p, ATM_OP_cross_entropy_dx, &g));
 }

@@ -5,7 +5,8 @@
 
 bool plan_activation_fits(atm_plan *p, atm_act act, double slope)
 {
-    if (act == ATM_ACT_LOG && !(slope > 0)) atm_plan_fail(p, "log: the floor (slope) is %g, it must be positive", slope);
+    if (act == ATM_ACT_LOG && !(slope > 0))
+        atm_plan_fail(p, "log: the floor (slope) is %g, it must be positive", slope);
     return plan_ok(p);
 }
 
@@ -103,9 +104,11 @@ atm_tensor atm_mix(atm_plan *p, atm_tensor x, atm_tensor b, atm_tensor coef)
     if (!plan_ok(p)) return ATM_NONE;
     const size_t N = (size_t)x.dim[0];
     if (atm_count(b) != atm_count(x) && atm_count(b) != atm_count(x) / N)
-        atm_plan_fail(p, "mix: a is %s, b %s: b must be like a or like one sample of it", plan_shape_text(x), plan_shape_text(b));
+        atm_plan_fail(p, "mix: a is %s, b %s: b must be like a or like one sample of it",
+                      plan_shape_text(x), plan_shape_text(b));
     else if (atm_count(coef) != 2 * N)
-        atm_plan_fail(p, "mix: a is %s, coef %s: two numbers a sample", plan_shape_text(x), plan_shape_text(coef));
+        atm_plan_fail(p, "mix: a is %s, coef %s: two numbers a sample",
+                      plan_shape_text(x), plan_shape_text(coef));
     atm_op_args a = { .mix = { .a = x, .b = b, .coef = coef, .y = plan_like(x) } };
     return plan_emit(p, ATM_OP_mix, &a);
 }
@@ -138,7 +141,8 @@ void rule_posterior(atm_plan *p, const atm_op_args *args, atm_tensor dz)
     refuse_gradient(p, "posterior", "noise", a->noise);
     plan_accumulate(p, a->mean, dz);
     if (!plan_wants(p, a->logvar)) return;
-    atm_op_args g = { .posterior_dx = { .dz = dz, .logvar = a->logvar, .noise = a->noise, .dlogvar = plan_like(a->logvar) } };
+    atm_op_args g = { .posterior_dx = { .dz = dz, .logvar = a->logvar, .noise = a->noise,
+                                        .dlogvar = plan_like(a->logvar) } };
     plan_accumulate(p, a->logvar, plan_emit(p, ATM_OP_posterior_dx, &g));
 }
 
@@ -147,8 +151,10 @@ void rule_posterior(atm_plan *p, const atm_op_args *args, atm_tensor dz)
 atm_tensor atm_magnitude(atm_plan *p, atm_tensor x, double eps)
 {
     if (!plan_ok(p)) return ATM_NONE;
-    if (atm_last_dim(x) % 2) atm_plan_fail(p, "magnitude: %s has no real and imaginary half", plan_shape_text(x));
-    if (!(eps > 0)) atm_plan_fail(p, "magnitude: eps is %g: silence has no gradient unless it is positive", eps);
+    if (atm_last_dim(x) % 2)
+        atm_plan_fail(p, "magnitude: %s has no real and imaginary half", plan_shape_text(x));
+    if (!(eps > 0))
+        atm_plan_fail(p, "magnitude: eps is %g: silence has no gradient unless it is positive", eps);
     atm_tensor y = plan_like(x);
     y.dim[x.rank - 1] /= 2;
     atm_op_args a = { .magnitude = { .x = x, .y = y, .eps = eps } };

@@ -121,7 +121,8 @@ void atm_diffusion_append(atm_plan *p, const atm_diffusion_options *o, atm_tenso
 atm_status atm_diffusion_write_constants(atm_plan *p, const atm_conditioning *k)
 {
     const struct { const char *name; const float *data; } constant[] = {
-        { "negative_loa", k->negative_loa }, { "negative_text", k->negative_text }, { "negative_mask", k->negative_mask }
+        { "negative_loa", k->negative_loa }, { "negative_text", k->negative_text },
+        { "negative_mask", k->negative_mask }
     };
     for (size_t i = 0; i < sizeof constant / sizeof *constant; i++) {
         const atm_tensor t = atm_plan_find_input(p, constant[i].name);

@@ -33,7 +33,8 @@ atm_status stage_check_column(const atm_stage *stage, const char *name, atm_dtyp
     char wanted[64], found[64];
     const char *path = atm_dataset_path(stage->dataset);
     const atm_column *c = atm_dataset_find(stage->dataset, name);
-    if (!c) return atm_fail(ATM_E_DATA, "%s has no %s: run `arttomus prepare` with the columns %s", path, name, columns);
+    if (!c)
+        return atm_fail(ATM_E_DATA, "%s has no %s: run `arttomus prepare` with the columns %s", path, name, columns);
     bool fits = c->dtype == dtype && !c->text && c->rank == rank;
     for (int i = 0; i < rank && fits; i++) fits = dim[i] < 0 || c->dim[i] == dim[i];
     if (fits) return ATM_OK;

@@ -127,7 +127,8 @@ static atm_status build(job *j, atm_device *device)
 {
     TRY_RETURN(atm_plan_create(device, &j->plan));
     atm_plan_params(j->plan, &j->source);
-    const int dim[] = { (int)j->latents->dim[0], (int)j->latents->dim[1], (int)j->latents->dim[2], (int)j->latents->dim[3] };
+    const int64_t *size = j->latents->dim;
+    const int dim[] = { (int)size[0], (int)size[1], (int)size[2], (int)size[3] };
     j->z = atm_input(j->plan, "latents", ATM_INPUT_VARIES, 4, dim);
     atm_diffusion_append(j->plan, &(atm_diffusion_options){
         .model = &j->model.config, .conditioning = conditioning_of(j), .guidance = j->request->guidance

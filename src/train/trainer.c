@@ -118,9 +118,9 @@ static atm_status open_files(run *r)
 static atm_status check_ranks(const run *r)
 {
     atm_comm *comm = r->options->comm;
-    TRY_RETURN(atm_comm_agree(comm, &r->state.step, sizeof r->state.step, "the checkpoint resumed from"));
-    TRY_RETURN(atm_comm_agree(comm, r->state.dataset, sizeof r->state.dataset, "the dataset"));
-    return atm_comm_agree(comm, r->yaml, strlen(r->yaml), "the configuration");
+    TRY_RETURN(atm_comm_agree(comm, &r->state.step, sizeof r->state.step, "checkpoint to resume from"));
+    TRY_RETURN(atm_comm_agree(comm, r->state.dataset, sizeof r->state.dataset, "dataset"));
+    return atm_comm_agree(comm, r->yaml, strlen(r->yaml), "configuration");
 }
 
 static void describe(const run *r)

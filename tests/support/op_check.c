@@ -208,7 +208,8 @@ static bool cut_sample(const op_case *c, int s, op_case *one)
     int N = c->args.t[0].dim[0];
     bool any = false;
     *one = *c;
-    if (N == 1 || c->args.t[0].rank < 2 || op_slot_named(c->op, "dloss") >= 0) return false;   /* dx of a mean */
+    if (N == 1 || c->args.t[0].rank < 2) return false;
+    if (op_slot_named(c->op, "dloss") >= 0) return false;           /* the gradient of a mean over samples */
     for (int i = 0; i < op_n_slots(c->op); i++) {
         if (!atm_present(c->args.t[i])) continue;
         int rows = rows_of_sample(c, i, N);

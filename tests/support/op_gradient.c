@@ -121,7 +121,10 @@ static double derivative(probe *p, const double *v, double h)
     return (8 * near - far) / (12 * h);
 }
 
-static bool has_kink(atm_act act) { return act == ATM_ACT_RELU || act == ATM_ACT_LEAKY_RELU || act == ATM_ACT_LOG; }
+static bool has_kink(atm_act act)
+{
+    return act == ATM_ACT_RELU || act == ATM_ACT_LEAKY_RELU || act == ATM_ACT_LOG;
+}
 
 /* Small beside the inputs; and beside the distance to a kink, where there is
  * little curvature that would call for a large step. */

@@ -110,7 +110,8 @@ int op_n_slots(atm_op op) { return atm_op_table[op].n_in + atm_op_table[op].n_ou
 
 static op_fill fill_named(const char *name)
 {
-    static const char *const names[] = { "normal", "param", "index", "time", "mask", "positive", "given", "forward" };
+    static const char *const names[] = { "normal", "param", "index", "time", "mask", "positive", "given",
+                                         "forward" };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(names[i], name) == 0) return (op_fill)i;
     return OP_FILL_NORMAL;

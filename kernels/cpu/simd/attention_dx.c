@@ -4,235 +4,305 @@
  *     ds = p (dy v^T - delta) scale
  *     dq = ds k        dk = ds^T q        dv = p^T dy
  *
- * A task is a chunk of the keys of one head, against all its queries:
+ * A task is a block of keys of one head, and passes once over the queries:
  *
- *     for each block of keys, for each block of queries:
- *         p, ds                               two products, in L2
- *         dq += ds k                          one row of weights for each query
- *         dk += ds^T q, dv += p^T dy          sums of outer products (dw.c): nothing is transposed
+ *     for each strip of queries:
+ *         for each group of MR:  q k^T and dy v^T, turned into p and ds in place
+ *                                dq of these keys = ds k
+ *         dk^T += q^T ds         dv^T += dy^T p
  *
- * so every p is computed once, and every element of dk and dv is summed by one task
- * in a fixed order.  With few heads the keys are cut into chunks, each with a dq of
- * its own; these are added at the end.  Chunks depend on heads and keys alone. */
+ * p and ds lie as [panel of NR keys][query of the strip][NR]: that is the micro-kernel's right
+ * operand for dk^T and dv^T, and for dq each panel is a segment of its left one.
+ *
+ * Only its task adds to dk and dv of a key; the blocks' shares of dq are kept apart and summed at
+ * the end, in order.  The cut into blocks depends on the shapes alone: so do the bits.  (Two passes, the
+ * second with the roles of queries and keys exchanged, need no such shares, but seven products and
+ * two exponentials instead of five and one: 1.4 times as long.) */
 
-enum { GRADIENT_QUERIES = 48, FEW_HEADS = 4, MAX_KEY_CHUNKS = 4 };
-_Static_assert(GRADIENT_QUERIES % MR == 0, "whole groups of rows");
+enum { STRIP = 96, MOST_SHARES = 8, MAX_GRADIENT_KEYS = 1024, MAX_KEY_PANELS = MAX_GRADIENT_KEYS / NR };
 
 typedef struct {
     const atm_attention_dx_args *a;
-    int lq, lk, d, width;           /* width: d padded to panels */
-    int chunks, chunk;              /* chunk: keys */
-    float *partial;                 /* [chunks] times dq, when there are chunks */
+    int lq, lk, d, heads;
+    int keys, blocks, strips;       /* keys of a task; tasks and strips of a head */
+    int width;                      /* of a row of shares: d in whole vectors     */
+    float *delta;                   /* [N, heads, lq]                             */
+    float *shares;                  /* of dq: [blocks][N, heads, lq][width]       */
+    float *packed;                  /* of each head: k and v as columns, k as depth, q and dy flipped */
     char *scratch;
-    size_t scratch_floats;
+    size_t columns_floats, depth_floats, flipped_floats, head_floats, scratch_floats;
 } gradient_job;
 
-typedef struct {                    /* of one thread */
-    float *p, *ds;                              /* [GRADIENT_QUERIES][MAX_BK] */
-    float *k_columns, *v_columns, *k_depth;     /* of the chunk, packed       */
-    float *q_depth, *dy_depth;
-    float *dq, *dk, *dv;                        /* [lq], [MAX_BK], [MAX_BK] rows of `width` */
-} gradient_scratch;
+/* Keys [from, from + count) of head nh, and this thread's scratch for them. */
+typedef struct {
+    const gradient_job *j;
+    int nh, from, count;
+    const float *packed;
+    float *p, *ds;                  /* [panel][STRIP][NR] */
+    float *dv, *dk;                 /* [d][keys]          */
+} key_task;
 
-/* Places the parts from `base` on; returns their size. */
-static size_t place_parts(const gradient_job *j, float *base, gradient_scratch *s)
+static int round_up(int n, int to) { return ceil_div(n, to) * to; }
+
+static int n_heads(const gradient_job *j) { return j->a->q.dim[0] * j->heads; }
+
+/* A few large blocks when the keys are many: each has a share of dq in memory. */
+static int gradient_keys(int d, int lk)
 {
-    const size_t tile = GRADIENT_QUERIES * MAX_BK, columns = (size_t)panels(j->chunk) * NR * (size_t)j->d;
-    const size_t width = (size_t)j->width, queries = width * (size_t)j->lq, keys = width * (size_t)j->chunk;
-    const struct { float **part; size_t floats; } parts[] = {
-        { &s->p, tile }, { &s->ds, tile }, { &s->k_columns, columns }, { &s->v_columns, columns }, { &s->k_depth, keys },
-        { &s->q_depth, queries }, { &s->dy_depth, queries }, { &s->dq, queries }, { &s->dk, MAX_BK * width },
-        { &s->dv, MAX_BK * width },
-    };
-    size_t at = 0;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        *parts[i].part = base ? base + at : NULL;
-        at += (parts[i].floats + 15) / 16 * 16;
-    }
-    return at;
+    const int wanted = round_up(ceil_div(lk, MOST_SHARES), MIN_BK), least = key_block(d);
+    return min_int(wanted > least ? wanted : least, MAX_GRADIENT_KEYS);
 }
 
 static gradient_job plan_attention_dx(const atm_attention_dx_args *a)
 {
-    gradient_scratch s;
-    gradient_job j = { .a = a, .lq = a->q.dim[a->q.rank - 2], .lk = a->k.dim[a->k.rank - 2],
+    gradient_job j = { .a = a, .lq = a->q.dim[a->q.rank - 2], .lk = a->k.dim[a->k.rank - 2], .heads = a->heads,
                        .d = atm_last_dim(a->q) / a->heads };
-    const int step = key_block(j.d), blocks = ceil_div(j.lk, step);
-    j.width = panels(j.d) * NR;
-    j.chunk = ceil_div(blocks, a->heads <= FEW_HEADS ? min_int(blocks, MAX_KEY_CHUNKS) : 1) * step;
-    j.chunk = min_int(j.chunk, j.lk);
-    j.chunks = ceil_div(j.lk, j.chunk);
-    j.scratch_floats = place_parts(&j, NULL, &s);
+    j.keys = min_int(gradient_keys(j.d, j.lk), panels(j.lk) * NR);
+    j.blocks = ceil_div(j.lk, j.keys);
+    j.strips = ceil_div(j.lq, STRIP);
+    j.width = round_up(j.d, VL);
+    j.columns_floats = (size_t)panels(j.lk) * NR * (size_t)j.d;
+    j.depth_floats = (size_t)panels(j.d) * NR * (size_t)panels(j.lk) * NR;
+    j.flipped_floats = (size_t)j.strips * STRIP * (size_t)j.d;
+    j.head_floats = (2 * (j.columns_floats + j.flipped_floats) + j.depth_floats + 15) / 16 * 16;
+    j.scratch_floats = 2 * (size_t)j.keys * (size_t)(STRIP + j.d);
     return j;
 }
 
-static void pack_all(filter f, float *out)
+static size_t delta_floats(const gradient_job *j)
 {
-    for (int panel = 0; panel < panels(f.n); panel++) pack_panel(panel, 0, &(pack_job){ &f, out });
+    return ((size_t)n_heads(j) * (size_t)j->lq + 15) / 16 * 16;
 }
 
-/* ------------------------------------------------------------------ a block of queries and keys */
-
-/* One head, its keys those of the chunk. */
-typedef struct { head_view q, k, v, y, dy; const float *lse, *mask; int first_key; } gradient_head;
-
-/* Scores and dy v^T of a query to p and ds, in place; zeros from `visible` on. */
-static void gradient_row(float *p, float *ds, int visible, int padded, float scale, const float *mask, float lse,
-                         float delta)
+static size_t share_floats(const gradient_job *j)
 {
-    for (int j = 0; j < padded; j += VL) {
-        const int count = visible - j;
-        const vi seen = v_lanes() < count;
-        vf x = v_load(p + j) * scale - lse;
-        if (mask && count > 0) x += v_load_n(mask + j, count);
-        const vf weight = v_select(seen, v_exp_negative(x), v_splat(0.0f));
-        v_store(p + j, weight);
-        v_store(ds + j, v_select(seen, weight * (v_load(ds + j) - delta) * scale, v_splat(0.0f)));
+    return (size_t)n_heads(j) * (size_t)j->lq * (size_t)j->width;
+}
+
+static head_view gradient_head(const gradient_job *j, atm_tensor t, int nh)
+{
+    return head_of(t, nh / j->heads, nh % j->heads, j->heads);
+}
+
+/* ------------------------------------------------------------------ what all tasks read */
+
+static void delta_task(int task, int thread, void *arg)
+{
+    (void)thread;
+    const gradient_job *j = arg;
+    const head_view y = gradient_head(j, j->a->y, task), dy = gradient_head(j, j->a->dy, task);
+    for (int i = 0; i < y.rows; i++) {
+        vf sum = v_splat(0.0f);
+        for (int c = 0; c < y.d; c += VL)
+            sum += v_load_n(y.data + (size_t)i * y.stride + c, y.d - c) *
+                   v_load_n(dy.data + (size_t)i * dy.stride + c, y.d - c);
+        j->delta[(size_t)task * (size_t)y.rows + (size_t)i] = v_sum(sum);
     }
 }
 
-static float row_dot(head_view a, head_view b, int row)
+/* Channels [NR panel, ..) of x as depth.  Rows up to whole panels of keys are zeros: they meet weights that
+ * are zero too, and must not be NaN. */
+static void pack_depth(const gradient_job *j, head_view x, int panel, int thread, float *to)
 {
-    const float *x = a.data + (size_t)row * a.stride, *y = b.data + (size_t)row * b.stride;
-    vf sum = v_splat(0.0f);
-    for (int c = 0; c < a.d; c += VL) sum += v_load_n(x + c, a.d - c) * v_load_n(y + c, a.d - c);
-    return v_sum(sum);
+    const size_t rows = (size_t)panels(j->lk) * NR, n = (size_t)x.rows;
+    x.data += panel * NR;
+    x.d -= panel * NR;
+    const filter f = as_depth(x);
+    to += (size_t)panel * NR * rows;
+    pack_panel(0, thread, &(pack_job){ &f, to });
+    memset(to + n * NR, 0, (rows - n) * NR * sizeof *to);
 }
 
-/* p and ds of queries [q0, q0 + m) and keys [from, from + count) of the chunk. */
-static void weigh_block(const gradient_job *j, const gradient_head *h, int q0, int m, int from, int count,
-                        const gradient_scratch *s)
+/* Queries of a strip as [d][STRIP]. */
+static void flip_strip(head_view x, int strip, float *to)
 {
+    const int first = strip * STRIP, n = min_int(STRIP, x.rows - first);
+    to += (size_t)first * (size_t)x.d;
+    for (int i = 0; i < n; i++)
+        for (int c = 0; c < x.d; c++) to[c * STRIP + i] = x.data[(size_t)(first + i) * x.stride + c];
+}
+
+static void pack_head_parts(int task, int thread, void *arg)
+{
+    const gradient_job *j = arg;
+    const int columns = panels(j->lk), depth = panels(j->d), each = 2 * columns + depth + 2 * j->strips;
+    const int nh = task / each;
+    int part = task % each;
+    float *to = j->packed + (size_t)nh * j->head_floats;
+    for (int i = 0; i < 2; i++, part -= columns, to += j->columns_floats) {
+        const filter f = as_columns(gradient_head(j, i ? j->a->v : j->a->k, nh));
+        if (part >= 0 && part < columns) pack_panel(part, thread, &(pack_job){ &f, to });
+    }
+    if (part >= 0 && part < depth) pack_depth(j, gradient_head(j, j->a->k, nh), part, thread, to);
+    part -= depth;
+    to += j->depth_floats;
+    for (int i = 0; i < 2; i++, part -= j->strips, to += j->flipped_floats)
+        if (part >= 0 && part < j->strips) flip_strip(gradient_head(j, i ? j->a->dy : j->a->q, nh), part, to);
+}
+
+/* ------------------------------------------------------------------ one group of queries */
+
+/* A score and dy v to p and ds; zeros beyond `count` lanes. */
+INLINE void weigh_vector(float *p, float *ds, int count, float scale, const float *mask, vf lse, vf delta)
+{
+    vf weight = v_splat(0.0f), g = weight;
+    if (count > 0) {
+        vf x = v_load(p) * scale;
+        if (mask) x += v_load_n(mask, count);
+        weight = v_exp_negative(x - lse);
+        g = weight * (v_load(ds) - delta) * scale;
+    }
+    if (count > 0 && count < VL) {
+        const vi there = v_lanes() < count;
+        weight = v_select(there, weight, v_splat(0.0f));
+        g = v_select(there, g, v_splat(0.0f));
+    }
+    v_store(p, weight);
+    v_store(ds, g);
+}
+
+/* Row `local` of the strip is query i. */
+static void weigh_query(const key_task *t, int i, int local)
+{
+    const gradient_job *j = t->j;
+    const size_t query = (size_t)t->nh * (size_t)j->lq + (size_t)i;
+    const vf lse = v_splat(((const float *)j->a->lse.data)[query]), delta = v_splat(j->delta[query]);
+    const float *mask = j->a->mask.data;
+    if (mask) mask += (size_t)(t->nh / j->heads) * (size_t)j->lk + (size_t)t->from;
+    const int seen = j->a->causal ? min_int(t->count, i + j->lk - j->lq + 1 - t->from) : t->count;
+    for (int k = 0; k < panels(t->count) * NR; k += VL) {
+        const size_t at = (size_t)(k / NR * STRIP + local) * NR + (size_t)(k % NR);
+        weigh_vector(t->p + at, t->ds + at, seen - k, (float)j->a->scale, mask ? mask + k : NULL, lse, delta);
+    }
+}
+
+/* [panel][local ..][NR] = rows times k or v. */
+static void multiply_keys(const key_task *t, const float *const *rows, int n_rows, int local,
+                          const float *columns, float *to)
+{
+    for (int k = 0; k < t->count; k += NR) {
+        const micro_args args = { 1, t->j->d, rows, columns + (size_t)(t->from + k) * (size_t)t->j->d };
+        micro(n_rows, t->count - k, &args, to + (size_t)(k / NR * STRIP + local) * NR, NR);
+    }
+}
+
+/* These keys' share of dq. */
+static void share_of_dq(const key_task *t, int i, int n_rows, int local)
+{
+    const gradient_job *j = t->j;
+    const int n = panels(t->count);
+    const float *rows[MAX_KEY_PANELS * MR], *depth = t->packed + 2 * j->columns_floats;
+    const size_t block = (size_t)(t->from / j->keys), row = (size_t)t->nh * (size_t)j->lq + (size_t)i;
+    float *to = j->shares + block * share_floats(j) + row * (size_t)j->width;
+    for (int k = 0; k < n; k++) point_at(t->ds + (size_t)(k * STRIP + local) * NR, NR, n_rows, rows + k * MR);
+    for (int c = 0; c < j->d; c += NR) {
+        const size_t from = (size_t)c * (size_t)panels(j->lk) * NR + (size_t)t->from * NR;
+        micro(n_rows, j->d - c, &(micro_args){ n, NR, rows, depth + from }, to + c, (size_t)j->width);
+    }
+}
+
+static void differentiate_group(const key_task *t, int i, int n_rows, int local)
+{
+    const gradient_job *j = t->j;
+    const head_view q = gradient_head(j, j->a->q, t->nh), dy = gradient_head(j, j->a->dy, t->nh);
     const float *rows[MR];
-    for (int i = 0; i < m; i += MR) {
-        const int n_rows = min_int(MR, m - i);
-        point_at(h->q.data + (size_t)(q0 + i) * h->q.stride, h->q.stride, n_rows, rows);
-        score_tile(rows, n_rows, s->k_columns, j->d, from, count, s->p + i * MAX_BK, MAX_BK);
-        point_at(h->dy.data + (size_t)(q0 + i) * h->dy.stride, h->dy.stride, n_rows, rows);
-        score_tile(rows, n_rows, s->v_columns, j->d, from, count, s->ds + i * MAX_BK, MAX_BK);
-    }
-    for (int i = 0; i < m; i++) {
-        const int before = q0 + i + j->lk - j->lq + 1 - h->first_key - from;
-        const int visible = j->a->causal ? min_int(count, before) : count;
-        gradient_row(s->p + i * MAX_BK, s->ds + i * MAX_BK, visible, (count + VL - 1) / VL * VL, (float)j->a->scale,
-                     h->mask ? h->mask + from : NULL, h->lse[q0 + i], row_dot(h->y, h->dy, q0 + i));
-    }
+    point_at(q.data + (size_t)i * q.stride, q.stride, n_rows, rows);
+    multiply_keys(t, rows, n_rows, local, t->packed, t->p);
+    point_at(dy.data + (size_t)i * dy.stride, dy.stride, n_rows, rows);
+    multiply_keys(t, rows, n_rows, local, t->packed + j->columns_floats, t->ds);
+    for (int r = 0; r < n_rows; r++) weigh_query(t, i + r, local + r);
+    if (j->a->dq.data) share_of_dq(t, i, n_rows, local);
 }
 
-/* sums [keys][width] += weights^T rows, over queries [q0, q0 + m); `depth` is their packed rows. */
-static void add_outer(const gradient_job *j, const float *weights, int q0, int m, int keys, const float *depth, float *sums)
+/* ------------------------------------------------------------------ a block of keys */
+
+/* sum [d][keys] += flipped [d][n] times weights [panel][n][NR]. */
+static void add_products(const key_task *t, const float *flipped, int n, const float *weights, float *sum)
 {
-    depth += (size_t)q0 * NR;
-    for (int c = 0; c < j->d; c += NR, depth += (size_t)j->lq * NR)
-        for (int key = 0; key < keys; key += MR) {
-            const outer_args args = { weights + key, depth, MAX_BK, (size_t)j->width, m,
-                                      sums + (size_t)key * (size_t)j->width + c, q0 == 0 };
-            outer_table[min_int(MR, keys - key) - 1][j->d - c > VL](&args);
+    const int d = t->j->d;
+    _Alignas(64) float tile[MR * NR];
+    const float *rows[MR];
+    for (int k = 0; k < t->count; k += NR)
+        for (int c = 0; c < d; c += MR) {
+            const int n_rows = min_int(MR, d - c);
+            point_at(flipped + c * STRIP, STRIP, n_rows, rows);
+            micro(n_rows, t->count - k, &(micro_args){ 1, n, rows, weights + (size_t)k * STRIP }, tile, NR);
+            for (int i = 0; i < n_rows; i++) {
+                float *to = sum + (size_t)(c + i) * (size_t)t->j->keys + k;
+                for (int v = 0; v < min_int(NR, t->count - k); v += VL)
+                    v_store(to + v, v_load(to + v) + v_load(tile + i * NR + v));
+            }
         }
 }
 
-static void gradient_block(const gradient_job *j, const gradient_head *h, int q0, int m, int from, int count,
-                           const gradient_scratch *s)
+static void write_flipped(const key_task *t, atm_tensor gradient, const float *sum)
 {
-    const float *rows[MR];
-    float ones[MR];
-    for (int i = 0; i < MR; i++) ones[i] = 1;
-    weigh_block(j, h, q0, m, from, count, s);
-    for (int i = 0; j->a->dq.data && i < m; i += MR) {
-        const int n_rows = min_int(MR, m - i);
-        point_at(s->ds + i * MAX_BK, MAX_BK, n_rows, rows);
-        weighted_sum(rows, n_rows, s->k_depth, h->k.rows, from, count, ones,
-                     s->dq + (size_t)(q0 + i) * (size_t)j->width, j->d);
-    }
-    if (j->a->dk.data) add_outer(j, s->ds, q0, m, count, s->q_depth, s->dk);
-    if (j->a->dv.data) add_outer(j, s->p, q0, m, count, s->dy_depth, s->dv);
+    const gradient_job *j = t->j;
+    if (!gradient.data) return;
+    const size_t c = (size_t)atm_last_dim(gradient);
+    const size_t first = (size_t)(t->nh / j->heads) * (size_t)j->lk + (size_t)t->from;
+    float *to = (float *)gradient.data + first * c + (size_t)(t->nh % j->heads) * (size_t)j->d;
+    for (int k = 0; k < t->count; k++, to += c)
+        for (int i = 0; i < j->d; i++) to[i] = sum[(size_t)i * (size_t)j->keys + (size_t)k];
 }
 
-/* ------------------------------------------------------------------ tasks */
-
-static head_view rows_from(head_view x, int first, int rows)
-{
-    x.data += (size_t)first * x.stride;
-    x.rows = rows;
-    return x;
-}
-
-static gradient_head gradient_head_of(const gradient_job *j, int nh, int first_key)
-{
-    const atm_attention_dx_args *a = j->a;
-    const int n = nh / a->heads, i = nh % a->heads, keys = min_int(j->chunk, j->lk - first_key);
-    const float *mask = a->mask.data;
-    return (gradient_head){
-        .q = head_of(a->q, n, i, a->heads), .y = head_of(a->y, n, i, a->heads), .dy = head_of(a->dy, n, i, a->heads),
-        .k = rows_from(head_of(a->k, n, i, a->heads), first_key, keys),
-        .v = rows_from(head_of(a->v, n, i, a->heads), first_key, keys),
-        .lse = (const float *)a->lse.data + (size_t)nh * (size_t)j->lq,
-        .mask = mask ? mask + (size_t)n * (size_t)j->lk + first_key : NULL, .first_key = first_key
-    };
-}
-
-/* To the columns of head nh of a tensor like `t`, from row `first` of its sample on. */
-static void write_head(const gradient_job *j, float *to, atm_tensor t, int nh, int first, int rows, const float *from)
-{
-    const size_t sample_rows = (size_t)t.dim[t.rank - 2], stride = (size_t)atm_last_dim(t);
-    if (!to) return;
-    to += ((size_t)(nh / j->a->heads) * sample_rows + (size_t)first) * stride + (size_t)(nh % j->a->heads * j->d);
-    for (int i = 0; i < rows; i++, to += stride, from += j->width) memcpy(to, from, (size_t)j->d * sizeof *to);
-}
-
-static void attention_dx_task(int task, int thread, void *arg)
+static void differentiate_keys(int task, int thread, void *arg)
 {
     const gradient_job *j = arg;
-    const int nh = task / j->chunks, chunk = task % j->chunks, step = key_block(j->d);
-    const gradient_head h = gradient_head_of(j, nh, chunk * j->chunk);
-    gradient_scratch s;
-    place_parts(j, (float *)(void *)j->scratch + (size_t)thread * j->scratch_floats, &s);
-    pack_all(as_columns(h.k), s.k_columns);
-    pack_all(as_columns(h.v), s.v_columns);
-    pack_all(as_depth(h.k), s.k_depth);
-    pack_all(as_depth(h.q), s.q_depth);
-    pack_all(as_depth(h.dy), s.dy_depth);
-    memset(s.dq, 0, (size_t)j->lq * (size_t)j->width * sizeof *s.dq);
-    for (int from = 0; from < h.k.rows; from += step) {
-        const int count = min_int(step, h.k.rows - from);
-        for (int q = 0; q < j->lq; q += GRADIENT_QUERIES)
-            gradient_block(j, &h, q, min_int(GRADIENT_QUERIES, j->lq - q), from, count, &s);
-        write_head(j, j->a->dk.data, j->a->k, nh, h.first_key + from, count, s.dk);
-        write_head(j, j->a->dv.data, j->a->k, nh, h.first_key + from, count, s.dv);
+    const int from = task % j->blocks * j->keys, nh = task / j->blocks;
+    float *scratch = (float *)j->scratch + (size_t)thread * j->scratch_floats;
+    const size_t weights = (size_t)j->keys * STRIP, sums = (size_t)j->keys * (size_t)j->d;
+    const key_task t = { j, nh, from, min_int(j->keys, j->lk - from), j->packed + (size_t)nh * j->head_floats,
+                         scratch, scratch + weights, scratch + 2 * weights, scratch + 2 * weights + sums };
+    memset(t.dv, 0, 2 * sums * sizeof *t.dv);
+    for (int strip = 0; strip < j->strips; strip++) {
+        const int first = strip * STRIP, n = min_int(STRIP, j->lq - first);
+        const float *q = t.packed + 2 * j->columns_floats + j->depth_floats + (size_t)first * (size_t)j->d;
+        for (int i = 0; i < n; i += MR) differentiate_group(&t, first + i, min_int(MR, n - i), i);
+        if (j->a->dk.data) add_products(&t, q, n, t.ds, t.dk);
+        if (j->a->dv.data) add_products(&t, q + j->flipped_floats, n, t.p, t.dv);
     }
-    float *dq = j->chunks > 1 ? j->partial + (size_t)chunk * atm_count(j->a->q) : j->a->dq.data;
-    write_head(j, dq, j->a->q, nh, 0, j->lq, s.dq);
+    write_flipped(&t, j->a->dk, t.dk);
+    write_flipped(&t, j->a->dv, t.dv);
 }
 
-static void add_partial_dq(size_t from, size_t to, const void *arg)
+/* Rows of dq, a head of each after the other. */
+static void sum_shares(size_t from, size_t to, const void *arg)
 {
     const gradient_job *j = arg;
-    const size_t count = atm_count(j->a->q);
-    float *dq = j->a->dq.data;
-    memcpy(dq + from, j->partial + from, (to - from) * sizeof *dq);
-    for (int chunk = 1; chunk < j->chunks; chunk++)
-        for (size_t i = from; i < to; i++) dq[i] += j->partial[(size_t)chunk * count + i];
+    const size_t d = (size_t)j->d, lq = (size_t)j->lq, heads = (size_t)j->heads;
+    for (size_t row = from; row < to; row++) {
+        const size_t nh = row / lq, at = (nh / heads * lq + row % lq) * heads + nh % heads;
+        const float *share = j->shares + row * (size_t)j->width;
+        for (size_t c = 0; c < d; c += VL) {
+            vf sum = v_load(share + c);
+            for (int b = 1; b < j->blocks; b++) sum += v_load(share + (size_t)b * share_floats(j) + c);
+            v_store_n((float *)j->a->dq.data + at * d + c, sum, (int)(d - c));
+        }
+    }
 }
 
-static size_t partial_dq_floats(const gradient_job *j)
-{
-    return j->chunks > 1 ? ((size_t)j->chunks * atm_count(j->a->q) + 15) / 16 * 16 : 0;
-}
+/* ------------------------------------------------------------------ the op */
 
 static atm_status prepare_attention_dx(atm_device *device, const atm_op_args *args, atm_prepared *out)
 {
     const gradient_job j = plan_attention_dx(&args->attention_dx);
-    out->workspace = (partial_dq_floats(&j) + (size_t)atm_pool_size(device->pool) * j.scratch_floats) * sizeof(float);
+    const size_t shares = atm_present(j.a->dq) ? (size_t)j.blocks * share_floats(&j) : 0;
+    out->workspace = (delta_floats(&j) + (size_t)n_heads(&j) * j.head_floats + shares +
+                      (size_t)atm_pool_size(device->pool) * j.scratch_floats) * sizeof(float);
     return ATM_OK;
 }
 
 static void run_attention_dx(const atm_op_args *args, const atm_run_env *env)
 {
-    const atm_attention_dx_args *a = &args->attention_dx;
-    gradient_job j = plan_attention_dx(a);
-    if (!a->dq.data && !a->dk.data && !a->dv.data) return;
-    j.partial = env->workspace;
-    j.scratch = (char *)(j.partial + partial_dq_floats(&j));
-    atm_pool_run(env->pool, a->q.dim[0] * a->heads * j.chunks, attention_dx_task, &j);
-    if (j.chunks > 1 && a->dq.data) parallel(env, atm_count(a->q), 1, add_partial_dq, &j);
+    gradient_job j = plan_attention_dx(&args->attention_dx);
+    const int heads = n_heads(&j);
+    j.delta = env->workspace;
+    j.packed = j.delta + delta_floats(&j);
+    j.scratch = (char *)(j.packed + (size_t)heads * j.head_floats);
+    j.shares = (float *)j.scratch + (size_t)atm_pool_size(env->pool) * j.scratch_floats;
+    atm_pool_run(env->pool, heads, delta_task, &j);
+    atm_pool_run(env->pool, heads * (2 * (panels(j.lk) + j.strips) + panels(j.d)), pack_head_parts, &j);
+    atm_pool_run(env->pool, heads * j.blocks, differentiate_keys, &j);
+    if (j.a->dq.data) parallel(env, (size_t)heads * (size_t)j.lq, (size_t)(j.blocks * j.d), sum_shares, &j);
 }

@@ -149,7 +149,8 @@ static int transpose_layout(atm_conv_shape s)
     return layout + LAYOUT_CONV_TRANSPOSE;
 }
 
-static atm_status prepare_conv_transpose2d_taps(atm_device *device, const atm_op_args *args, atm_prepared *out)
+static atm_status prepare_conv_transpose2d_taps(atm_device *device, const atm_op_args *args,
+                                                atm_prepared *out)
 {
     const atm_conv_transpose2d_args *a = &args->conv_transpose2d;
     TRY_RETURN(check_taps(kernel_of(a->w)));

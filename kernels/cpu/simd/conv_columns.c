@@ -11,8 +11,8 @@
 
 static filter columns_filter(const float *w, int columns, int channels)
 {
-    return (filter){ .data = w, .n = columns, .channels = channels, .n_taps = 1, .tap = &no_offset, .n_stride = 1,
-                     .c_stride = (size_t)columns };
+    return (filter){ .data = w, .n = columns, .channels = channels, .n_taps = 1, .tap = &no_offset,
+                     .n_stride = 1, .c_stride = (size_t)columns };
 }
 
 /* A convolution between the image `x`, whose pixels have the columns, and `y`. */
@@ -30,7 +30,8 @@ static size_t columns_floats(const columns_job *j, const filter *f)
 }
 
 static atm_status prepare_columns(atm_device *device, const atm_op_args *args, atm_tensor w, int layout,
-                                  const filter *f, const columns_job *j, pack_function pack, atm_prepared *out)
+                                  const filter *f, const columns_job *j, pack_function pack,
+                                  atm_prepared *out)
 {
     TRY_RETURN(prepare_weights(device, args, w, layout, packed_count(f), pack, out));
     out->workspace += columns_floats(j, f) * sizeof(float) + gemm_scratch_bytes(device->pool);
@@ -38,8 +39,8 @@ static atm_status prepare_columns(atm_device *device, const atm_op_args *args, a
 }
 
 /* Fills the columns, then runs `lines` over the lines of y. */
-static void run_columns(columns_job *j, const float *x, const filter *f, packed_weights w, const atm_run_env *env,
-                        range_function lines)
+static void run_columns(columns_job *j, const float *x, const filter *f, packed_weights w,
+                        const atm_run_env *env, range_function lines)
 {
     float *columns = (float *)(void *)w.scratch;
     const size_t pixels_of_x = (size_t)j->x.n * (size_t)j->x.h * (size_t)j->x.w;
@@ -82,8 +83,8 @@ static void pack_conv2d_columns(const atm_op_args *args, float *out, atm_pool *p
 static columns_job plan_conv2d_columns(const atm_conv2d_args *a)
 {
     const kernel_dims k = kernel_of(a->w);
-    return (columns_job){ NULL, dims_of(a->x), dims_of(atm_present(a->y) ? a->y : a->z), k.h, k.w, a->s,
-                          { a->b.data, a->e.data, a->r.data, a->y.data, a->z.data, a->act, (float)a->slope } };
+    const epilogue e = { a->b.data, a->e.data, a->r.data, a->y.data, a->z.data, a->act, (float)a->slope };
+    return (columns_job){ NULL, dims_of(a->x), dims_of(atm_present(a->y) ? a->y : a->z), k.h, k.w, a->s, e };
 }
 
 /* Tap (i, k) of all output pixels of a line. */
@@ -94,7 +95,8 @@ static void add_line(const columns_job *j, size_t sample, int line, float *sums)
     for (int i = 0; i < j->k_h; i++) {
         const int h = line * j->s.stride_h - j->s.pad_top + i * j->s.dil_h;
         if (h < 0 || h >= j->x.h) continue;
-        const float *columns = j->columns + (sample * (size_t)j->x.h + (size_t)h) * (size_t)j->x.w * (size_t)taps;
+        const size_t pixel = (sample * (size_t)j->x.h + (size_t)h) * (size_t)j->x.w;
+        const float *columns = j->columns + pixel * (size_t)taps;
         for (int k = 0; k < j->k_w; k++) {
             const int first = k * j->s.dil_w - j->s.pad_left;
             const ptrdiff_t tap_at = (ptrdiff_t)first * taps + i * j->k_w + k;
@@ -140,7 +142,8 @@ static void run_conv2d(const atm_op_args *args, const atm_run_env *env)
     if (!a->y.data && !a->z.data) return;
     const filter f = conv2d_columns(a);
     columns_job j = plan_conv2d_columns(a);
-    run_columns(&j, a->x.data, &f, get_weights(args, env, packed_count(&f), pack_conv2d_columns), env, conv2d_lines);
+    const packed_weights w = get_weights(args, env, packed_count(&f), pack_conv2d_columns);
+    run_columns(&j, a->x.data, &f, w, env, conv2d_lines);
 }
 
 /* ------------------------------------------------------------------ conv_transpose2d */
@@ -166,7 +169,8 @@ static void pack_transpose_columns(const atm_op_args *args, float *out, atm_pool
 static columns_job plan_transpose_columns(const atm_conv_transpose2d_args *a)
 {
     const kernel_dims k = kernel_of(a->w);
-    return (columns_job){ NULL, dims_of(a->x), dims_of(a->y), k.h, k.w, a->s, { .bias = a->b.data, .y = a->y.data } };
+    return (columns_job){ NULL, dims_of(a->x), dims_of(a->y), k.h, k.w, a->s,
+                          { .bias = a->b.data, .y = a->y.data } };
 }
 
 /* Line i of the kernel of one pixel of x, whose tap 0 falls on pixel `first` of the line `sums`. */
@@ -219,6 +223,6 @@ static void run_conv_transpose2d(const atm_op_args *args, const atm_run_env *env
     if (!a->y.data) return;
     const filter f = transpose_columns(a);
     columns_job j = plan_transpose_columns(a);
-    run_columns(&j, a->x.data, &f, get_weights(args, env, packed_count(&f), pack_transpose_columns), env,
-                transpose_lines);
+    const packed_weights w = get_weights(args, env, packed_count(&f), pack_transpose_columns);
+    run_columns(&j, a->x.data, &f, w, env, transpose_lines);
 }

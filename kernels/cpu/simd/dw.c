@@ -98,7 +98,8 @@ static void plan_chunks(dw_job *j)
 INLINE void pack_piece(const pixels *x, const grid_point *at, tap t, int from, int n, int k, float *to)
 {
     for (int p = 0; p < k; p++, to += NR) {
-        const float *floats = x->run == 1 ? tap_floats(x, &at[p], t, from) : run_floats(x, &at[p], t, from, n, to);
+        const float *floats = x->run == 1 ? tap_floats(x, &at[p], t, from)
+                                          : run_floats(x, &at[p], t, from, n, to);
         if (floats != to) copy_floats(to, floats, n);
     }
 }
@@ -139,8 +140,8 @@ static void dw_block(const dw_job *j, int m0, int m, int n0, int n, int k0, int 
         const int columns = min_int(NR, j->columns - c);
         pack_right(&j->x, s->at, c, columns, k, s->right);
         for (int i = 0; i < m; i += MR) {
-            const outer_args args = { left + i, s->right, left_stride, j->stride, k, sums + (size_t)i * j->stride,
-                                      first };
+            const outer_args args = { left + i, s->right, left_stride, j->stride, k,
+                                      sums + (size_t)i * j->stride, first };
             outer_table[min_int(MR, m - i) - 1][columns > VL](&args);
         }
     }
@@ -154,8 +155,9 @@ static void dw_task(int task, int thread, void *arg)
     const int n0 = task % tiles / j->m_tiles * DW_NC, n = min_int(DW_NC, j->columns - n0);
     const int k0 = chunk * j->chunk, end = min_int(k0 + j->chunk, j->depth);
     float *sums = j->sums + ((size_t)chunk * (size_t)j->rows + (size_t)m0) * j->stride + n0;
+    dw_scratch *s = (dw_scratch *)j->scratch + thread;
     for (int k = k0; k < end; k += DW_KC)
-        dw_block(j, m0, m, n0, n, k, min_int(DW_KC, end - k), k == k0, sums, (dw_scratch *)j->scratch + thread);
+        dw_block(j, m0, m, n0, n, k, min_int(DW_KC, end - k), k == k0, sums, s);
 }
 
 static void write_dw_row(const dw_job *j, size_t row, const float *from)
@@ -163,7 +165,8 @@ static void write_dw_row(const dw_job *j, size_t row, const float *from)
     float *to = j->dw + row * j->row_stride;
     const int channels = j->x.channels;
     for (int t = 0; t < j->x.n_taps; t++, from += channels)
-        for (int c = 0; c < channels; c++) to[(size_t)t * j->tap_stride + (size_t)c * j->channel_stride] = from[c];
+        for (int c = 0; c < channels; c++)
+            to[(size_t)t * j->tap_stride + (size_t)c * j->channel_stride] = from[c];
 }
 
 static void add_chunks(size_t from, size_t to, const void *arg)

@@ -225,7 +225,8 @@ static void posterior_range(size_t from, size_t to, const void *arg)
 
 static void run_posterior(const atm_op_args *args, const atm_run_env *env)
 {
-    if (args->posterior.z.data) parallel(env, atm_count(args->posterior.z), 1, posterior_range, &args->posterior);
+    const atm_posterior_args *a = &args->posterior;
+    if (a->z.data) parallel(env, atm_count(a->z), 1, posterior_range, a);
 }
 
 static void posterior_dx_range(size_t from, size_t to, const void *arg)

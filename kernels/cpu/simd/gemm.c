@@ -160,12 +160,16 @@ static const float *clip_run(const pixels *a, ptrdiff_t offset, int first, int e
     return room;
 }
 
-static ptrdiff_t tap_offset(const pixels *a, tap t) { return ((ptrdiff_t)t.dy * a->in_w + t.dx) * a->channels; }
+static ptrdiff_t tap_offset(const pixels *a, tap t)
+{
+    return ((ptrdiff_t)t.dy * a->in_w + t.dx) * a->channels;
+}
 
 /* Channels from c0 on of the pixel under one tap, or zeros. */
 INLINE const float *tap_floats(const pixels *a, const grid_point *g, tap t, int c0)
 {
-    const bool inside = ((unsigned)(g->y + t.dy) < (unsigned)a->in_h) & ((unsigned)(g->x + t.dx) < (unsigned)a->in_w);
+    const unsigned y = (unsigned)(g->y + t.dy), x = (unsigned)(g->x + t.dx);
+    const bool inside = (y < (unsigned)a->in_h) & (x < (unsigned)a->in_w);      /* one branch, or none */
     return inside ? a->x + (g->at + tap_offset(a, t) + c0) : zero_row;
 }
 
@@ -189,7 +193,8 @@ INLINE bool side_by_side(const pixels *a, const grid_point *g, tap t)
 }
 
 /* Rows [i0, i0 + MR) of run r.  Those beyond the last repeat it: computed with no harm, never stored. */
-INLINE void point_group(const pixels *a, const depth_block *d, int i0, int m, int r, gemm_scratch *s, const float **out)
+INLINE void point_group(const pixels *a, const depth_block *d, int i0, int m, int r, gemm_scratch *s,
+                        const float **out)
 {
     const tap t = a->taps[r * a->run];
     if (i0 + MR <= m && side_by_side(a, &s->at[i0], t)) {

@@ -44,14 +44,18 @@ INLINE void sum_blocks(loss_term term, size_t from, size_t to, const sample_sums
     for (size_t i = from; i < to; i++) {
         const size_t first = i % s->blocks * LOSS_BLOCK, left = s->each - first;
         const size_t at = i / s->blocks * s->each + first;
-        s->partial[i] = (double)block_sum(term, s->a + at, s->b + at, left < LOSS_BLOCK ? (int)left : LOSS_BLOCK);
+        const int n = left < LOSS_BLOCK ? (int)left : LOSS_BLOCK;
+        s->partial[i] = (double)block_sum(term, s->a + at, s->b + at, n);
     }
 }
 
-static void sum_squared_errors(size_t from, size_t to, const void *s) { sum_blocks(squared_error, from, to, s); }
-static void sum_absolute_errors(size_t from, size_t to, const void *s) { sum_blocks(absolute_error, from, to, s); }
-static void sum_squares_of_second(size_t from, size_t to, const void *s) { sum_blocks(square_of_second, from, to, s); }
-static void sum_divergences(size_t from, size_t to, const void *s) { sum_blocks(divergence, from, to, s); }
+#define SUMS(name, term) \
+    static void name(size_t from, size_t to, const void *s) { sum_blocks(term, from, to, s); }
+SUMS(sum_squared_errors, squared_error)
+SUMS(sum_absolute_errors, absolute_error)
+SUMS(sum_squares_of_second, square_of_second)
+SUMS(sum_divergences, divergence)
+#undef SUMS
 
 static void sum_samples(const sample_sums *s, range_function blocks, const atm_run_env *env)
 {
@@ -279,7 +283,8 @@ static void cross_entropy_dx_rows(size_t from, size_t to, const void *arg)
         float *dx = row_of(a->dx, r, c);
         const int32_t index = ((const int32_t *)a->index.data)[r];
         const float row_scale = is_class(index, c) ? scale : NAN;
-        for (int i = 0; i < c; i += VL) v_store_n(dx + i, row_scale * v_exp(v_load_n(x + i, c - i) - total), c - i);
+        for (int i = 0; i < c; i += VL)
+            v_store_n(dx + i, row_scale * v_exp(v_load_n(x + i, c - i) - total), c - i);
         if (is_class(index, c)) dx[index] -= scale;
     }
 }
