@@ -43,10 +43,17 @@ wait $pid
 [ $? = 130 ] || fail "Ctrl+C does not stop init: $(cat "$WORK.stderr")"
 absent big*
 
-# the built-in model without a home, a locale, or a place of its own
-works env -i PATH="$PATH" "$PROGRAM" generate a.jpg -o builtin.wav --duration 1 --steps 1
+# the trained model that ships, found from where the program lies
+works env -i PATH="$PATH" "$PROGRAM" generate a.jpg -o shipped.wav --duration 1 --steps 1
+grep -q 'untrained' "$WORK.stderr" && fail "the model that ships is taken for untrained: $(cat "$WORK.stderr")"
+
+# far from it: the built-in one, without a home, a locale, or a place of its own
+mkdir -p far/from/here
+cp "$PROGRAM" far/from/here/arttomus
+alone=$PWD/far/from/here/arttomus
+works env -i PATH="$PATH" "$alone" generate a.jpg -o builtin.wav --duration 1 --steps 1
 grep -q 'untrained.*expect noise' "$WORK.stderr" || fail "the built-in model does not say that it is untrained"
-works env HOME=/nowhere LC_ALL=de_DE.UTF-8 TMPDIR=/nowhere "$PROGRAM" generate a.jpg -o builtin2.wav --duration 1.0 --steps 1
+works env HOME=/nowhere LC_ALL=de_DE.UTF-8 TMPDIR=/nowhere "$alone" generate a.jpg -o builtin2.wav --duration 1.0 --steps 1
 same builtin.wav builtin2.wav
 works bash -c "ulimit -n 32; exec '$PROGRAM' generate a.jpg -o few.wav $QUICK"
 works bash -c "umask 000; exec '$PROGRAM' generate a.jpg -o mask.wav $QUICK"
